@@ -1,0 +1,1 @@
+"""The shapes on the wire: BFL's API as pydantic models."""

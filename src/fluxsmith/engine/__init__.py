@@ -1,0 +1,1 @@
+"""The trainer and the sampler: torch, no web, no database."""

@@ -1,0 +1,1 @@
+"""Who carries out the work: the protocol, and the providers that speak it."""

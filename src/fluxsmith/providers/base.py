@@ -1,0 +1,241 @@
+"""What a provider is: somebody who carries out finetunes and generations for us.
+
+The objects here are what services hand down and providers hand back. They hold plain values and
+local paths, never database rows; a provider never sees who asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Mode = Literal["general", "character", "style", "product"]
+FinetuneType = Literal["lora", "full"]
+Priority = Literal["speed", "quality", "high_res_only"]
+Schedule = Literal["constant", "cosine", "linear"]
+TimestepSampling = Literal["logit_normal", "uniform"]
+
+
+class FinetuneParameters(BaseModel):
+    """Everything that shapes a finetune besides its pictures and its words.
+
+    Titles, descriptions and limits here are the ones that the page, the shell and the API show.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(
+        300,
+        ge=1,
+        le=20_000,
+        title="Steps",
+        description="Optimizer steps. 100 to 150 for a quick look, 300 as a rule.",
+    )
+    finetune_type: FinetuneType = Field(
+        "lora",
+        title="Type",
+        description="lora trains small added matrices; full trains all weights and extracts a LoRA afterwards.",
+    )
+    lora_rank: int = Field(
+        16, ge=1, le=128, title="LoRA rank", description="Capacity of the LoRA; its file grows with it."
+    )
+    lora_alpha: float | None = Field(
+        None,
+        gt=0,
+        le=512,
+        title="LoRA alpha",
+        description="Scale of the LoRA; empty means the same as its rank.",
+    )
+    learning_rate: float | None = Field(
+        None, ge=1e-6, le=5e-3, title="Learning rate", description="Empty means what suits the base model."
+    )
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=32,
+        title="Batch size",
+        description="Pictures a step; empty means what suits the priority.",
+    )
+    gradient_accumulation: int = Field(
+        1,
+        ge=1,
+        le=32,
+        title="Gradient accumulation",
+        description="Batches added up before each optimizer step.",
+    )
+    warmup_steps: int = Field(
+        10, ge=0, le=1_000, title="Warm-up steps", description="Steps in which the rate rises from zero."
+    )
+    schedule: Schedule = Field(
+        "constant", title="Schedule", description="How the rate changes after the warm-up."
+    )
+    max_grad_norm: float = Field(
+        1.0, gt=0, le=100, title="Gradient clip", description="Largest norm of the gradient."
+    )
+    weight_decay: float = Field(1e-4, ge=0, le=1, title="Weight decay", description="AdamW's decay.")
+    caption_dropout: float = Field(
+        0.05, ge=0, le=1, title="Caption dropout", description="Share of steps that see no caption."
+    )
+    timestep_sampling: TimestepSampling = Field(
+        "logit_normal", title="Timesteps", description="Where on the way from noise to picture to train."
+    )
+    resolution: int | None = Field(
+        None,
+        ge=64,
+        le=2048,
+        multiple_of=16,
+        title="Resolution",
+        description="Side of the square area trained at, in pixels; empty means the model's own.",
+    )
+    sample_every: int = Field(
+        50, ge=0, le=20_000, title="Sample every", description="Steps between live samples; 0 for none."
+    )
+    sample_prompts: tuple[str, ...] = Field(
+        (),
+        max_length=8,
+        title="Sample prompts",
+        description="Prompts of the live samples; empty means the trigger word.",
+    )
+    checkpoint_every: int = Field(
+        25, ge=1, le=20_000, title="Checkpoint every", description="Steps between checkpoints."
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**32 - 1,
+        title="Seed",
+        description="The same seed, pictures and parameters give the same LoRA on a CPU.",
+    )
+    priority: Priority = Field(
+        "quality",
+        title="Priority",
+        description="speed halves the batch; high_res_only never trains below the full resolution.",
+    )
+
+
+@dataclass(frozen=True)
+class TrainingPicture:
+    """One picture of a snapshot: an RGB PNG on the local disk and the words for it."""
+
+    path: Path
+    caption: str
+
+
+@dataclass(frozen=True)
+class FinetuneTask:
+    """One finetune to carry out. `run_dir` survives attempts: checkpoints live in it."""
+
+    id: str
+    base_model: str
+    pictures: tuple[TrainingPicture, ...]
+    trigger_word: str
+    parameters: FinetuneParameters
+    run_dir: Path
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FinetuneOutcome:
+    """What a finetune came to: the LoRA file and facts about the run (JSON values)."""
+
+    lora_path: Path
+    facts: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA to draw with: `id` names it in caches, `strength` 0 switches it off."""
+
+    id: str
+    path: Path
+    strength: float
+
+
+@dataclass(frozen=True)
+class GenerationTask:
+    """One request for pictures of exactly `width` × `height` pixels.
+
+    Picture i is drawn with `seed + i`. None for steps or guidance means the model's own default.
+    """
+
+    id: str
+    base_model: str
+    prompt: str
+    width: int
+    height: int
+    seed: int
+    count: int = 1
+    steps: int | None = None
+    guidance: float | None = None
+    adapters: tuple[Adapter, ...] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One drawn picture: PNG bytes, its seed, and the size it was natively drawn at."""
+
+    png: bytes
+    seed: int
+    native_width: int
+    native_height: int
+
+
+@dataclass(frozen=True)
+class BaseModelInfo:
+    """A base model that a provider can train or draw with."""
+
+    name: str
+    title: str
+    family: str
+    provider: str
+    license: str
+    native_side: int
+    capabilities: frozenset[str]
+    trainable: bool
+
+
+class Reporter(Protocol):
+    """Where a provider tells how far it is, and learns that it should stop."""
+
+    def progress(
+        self,
+        stage: str,
+        step: int,
+        total: int,
+        *,
+        loss: float | None = None,
+        learning_rate: float | None = None,
+        eta_s: float | None = None,
+    ) -> None:
+        """Tell the stage (a few words), the step in it and the seconds left."""
+
+    def sample(self, step: int, prompt: str, png: Path) -> None:
+        """Hand over a live sample drawn after `step` steps."""
+
+    def message(self, text: str) -> None:
+        """Add a line to the job's log, in words for people."""
+
+    def cancelled(self) -> bool:
+        """Whether somebody asked to stop; cheap, call it at every step."""
+
+
+class Provider(Protocol):
+    """Somebody who carries out work. Calls block until the work has ended.
+
+    A call may be repeated after a crash with the same task: it must continue or start over, and
+    never leave two results.
+    """
+
+    name: str
+
+    def models(self) -> list[BaseModelInfo]:
+        """Base models that this provider offers now."""
+
+    def finetune(self, task: FinetuneTask, report: Reporter) -> FinetuneOutcome:
+        """Train; raises `Cancelled`, `CapacityError` or `EngineError`."""
+
+    def generate(self, task: GenerationTask, report: Reporter) -> list[Picture]:
+        """Draw; raises `Cancelled`, `UnsupportedError`, `CapacityError` or `EngineError`."""

@@ -1,0 +1,1 @@
+"""The HTTP edge: BFL's API, our own, files and health."""
