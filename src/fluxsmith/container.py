@@ -1,0 +1,142 @@
+"""Every service, made when first asked for.
+
+The container is the only place that knows which service needs which. Nothing here imports torch:
+the local provider loads the engine when it first carries out work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+from fluxsmith.config.settings import ConfigService, Settings
+from fluxsmith.core.database import Database
+from fluxsmith.core.jobs import JobQueue
+from fluxsmith.core.storage import StorageService
+from fluxsmith.providers.local import LocalProvider
+from fluxsmith.providers.registry import ProviderRegistry
+from fluxsmith.services.datasets import DatasetService
+from fluxsmith.services.finetuning import FinetuningService
+from fluxsmith.services.inference import InferenceService
+from fluxsmith.services.models import ModelService
+
+T = TypeVar("T")
+
+
+class ServiceContainer:
+    """Makes services lazily, keeps them, and closes them in reverse order.
+
+    Args:
+        settings: read from the environment when not given.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings if settings is not None else Settings.load()
+        self._made: dict[str, object] = {}
+
+    def override(self, name: str, service: object) -> None:
+        """Use `service` under `name`; for tests, before it is first asked for.
+
+        Raises:
+            RuntimeError: the service has been made already.
+        """
+        if name in self._made:
+            raise RuntimeError(f"'{name}' has been made already; override it earlier.")
+        self._made[name] = service
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """Names of the services made so far, in order."""
+        return tuple(self._made)
+
+    def close(self) -> None:
+        """Close what has been made, last first."""
+        while self._made:
+            _, service = self._made.popitem()
+            close = getattr(service, "close", None)
+            if callable(close):
+                close()
+
+    @property
+    def config(self) -> ConfigService:
+        """Settings with their sources."""
+        return self._once("config", lambda: ConfigService(self.settings))
+
+    @property
+    def db(self) -> Database:
+        """The database, migrated to the newest schema."""
+
+        def make() -> Database:
+            db = Database(self.settings.resolved_database_url)
+            db.migrate()
+            return db
+
+        return self._once("db", make)
+
+    @property
+    def storage(self) -> StorageService:
+        """Files."""
+        return self._once("storage", lambda: StorageService(self.settings.data_dir / "files"))
+
+    @property
+    def jobs(self) -> JobQueue:
+        """Background work."""
+        return self._once("jobs", lambda: JobQueue(self.db))
+
+    @property
+    def providers(self) -> ProviderRegistry:
+        """Who carries out finetunes and generations."""
+        return self._once("providers", lambda: ProviderRegistry([self._local_provider()]))
+
+    @property
+    def datasets(self) -> DatasetService:
+        """Sets of pictures."""
+        return self._once("datasets", lambda: DatasetService(self.db, self.storage))
+
+    @property
+    def models(self) -> ModelService:
+        """What can be drawn with."""
+        return self._once("models", lambda: ModelService(self.db, self.storage, self.providers))
+
+    @property
+    def finetuning(self) -> FinetuningService:
+        """Training runs."""
+        return self._once(
+            "finetuning",
+            lambda: FinetuningService(
+                self.db,
+                self.storage,
+                self.jobs,
+                self.providers,
+                self.datasets,
+                self.settings.data_dir / "runs",
+            ),
+        )
+
+    @property
+    def inference(self) -> InferenceService:
+        """Pictures drawn."""
+        return self._once(
+            "inference",
+            lambda: InferenceService(
+                self.db,
+                self.storage,
+                self.jobs,
+                self.providers,
+                self.models,
+                self.settings.max_active_tasks,
+            ),
+        )
+
+    def _local_provider(self) -> LocalProvider:
+        limit_mb = self.settings.train_memory_limit_mb
+        return LocalProvider(
+            models_dir=self.settings.models_dir,
+            device=self.settings.device,
+            memory_limit_bytes=limit_mb * 1024 * 1024 if limit_mb else None,
+        )
+
+    def _once(self, name: str, make: Callable[[], T]) -> T:
+        if name not in self._made:
+            self._made[name] = make()
+        return cast(T, self._made[name])

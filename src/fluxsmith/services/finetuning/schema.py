@@ -1,0 +1,66 @@
+"""What is asked of a finetune, and what one looks like."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from fluxsmith.core.jobs import Job
+from fluxsmith.providers.base import FinetuneParameters, Mode
+
+
+class FinetuneRequest(BaseModel):
+    """A finetune to start: which pictures, which words, on what, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset_id: str = Field(title="Dataset", description="The pictures to learn from.")
+    name: str = Field(min_length=1, max_length=200, title="Name", description="What to call the model.")
+    trigger_word: str = Field(
+        "TOK",
+        min_length=1,
+        max_length=100,
+        title="Trigger word",
+        description="The word that calls up what is learned; best one that means nothing yet.",
+    )
+    mode: Mode = Field(
+        "general", title="What is it?", description="Steers the captions of pictures that have none."
+    )
+    captioning: bool = Field(
+        True, title="Write captions", description="Caption pictures that have no text of their own."
+    )
+    base_model: str = Field("nano", title="Base", description="The model to teach.")
+    provider: str = Field("local", title="Provider", description="Who trains it.")
+    parameters: FinetuneParameters = FinetuneParameters()
+
+    @field_validator("name", "trigger_word")
+    @classmethod
+    def _printable(cls, value: str) -> str:
+        value = value.strip()
+        if not value:
+            raise ValueError("must not be blank")
+        if any(ord(character) < 32 for character in value):
+            raise ValueError("must not contain control characters")
+        return value
+
+
+class Finetune(BaseModel):
+    """One training run; its id is also its job's and its model's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    provider: str
+    base_model: str
+    trigger_word: str
+    mode: Mode
+    captioning: bool
+    parameters: FinetuneParameters
+    dataset_id: str
+    pictures: int
+    facts: dict[str, Any]
+    created_at: datetime
+    job: Job

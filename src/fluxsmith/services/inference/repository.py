@@ -1,0 +1,64 @@
+"""SQL of the generations table."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from fluxsmith.core.tables import GenerationRow, JobRow
+from fluxsmith.services.inference.schema import GenerationRequest
+
+
+def insert(
+    session: Session, generation_id: str, owner_id: str, provider: str, request: GenerationRequest
+) -> GenerationRow:
+    """Write a new generation."""
+    row = GenerationRow(
+        id=generation_id,
+        owner_id=owner_id,
+        provider=provider,
+        model_id=request.model,
+        request=request.model_dump(mode="json"),
+        outputs=[],
+        created_at=datetime.now(UTC),
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def find(session: Session, generation_id: str) -> GenerationRow | None:
+    """The row of that id, deleted or not."""
+    return session.get(GenerationRow, generation_id)
+
+
+def of_owner(session: Session, owner_id: str, limit: int) -> list[GenerationRow]:
+    """Generations of an owner that are not deleted, newest first."""
+    query = (
+        select(GenerationRow)
+        .where(GenerationRow.owner_id == owner_id, GenerationRow.deleted_at.is_(None))
+        .order_by(GenerationRow.created_at.desc())
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def active_count(session: Session, owner_id: str) -> int:
+    """How many generations of an owner wait or run."""
+    query = (
+        select(func.count())
+        .select_from(GenerationRow)
+        .join(JobRow, JobRow.id == GenerationRow.id)
+        .where(GenerationRow.owner_id == owner_id, JobRow.state.in_(("queued", "running")))
+    )
+    return session.scalar(query) or 0
+
+
+def set_outputs(session: Session, generation_id: str, outputs: list[Any]) -> None:
+    """Keep what was drawn."""
+    row = session.get_one(GenerationRow, generation_id)
+    row.outputs = outputs
+    session.flush()

@@ -1,0 +1,196 @@
+"""Draws pictures: writes the request and its job, and carries it out by a provider."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from fluxsmith.core.actor import Actor
+from fluxsmith.core.database import Database
+from fluxsmith.core.jobs import Job, JobContext, JobQueue
+from fluxsmith.core.storage import StorageService
+from fluxsmith.core.tables import GenerationRow
+from fluxsmith.errors import CapacityError, ConflictError, NotFoundError
+from fluxsmith.providers.base import Adapter, GenerationTask, Picture
+from fluxsmith.providers.registry import ProviderRegistry
+from fluxsmith.services.inference import repository
+from fluxsmith.services.inference.reporter import GenerationReporter
+from fluxsmith.services.inference.schema import MAX_SEED, Generation, GenerationRequest, Output
+
+
+class Loras(Protocol):
+    """What this service needs of the model service."""
+
+    def lora(self, owner_id: str, model_id: str) -> tuple[str, Path]:
+        """The base model's name and the LoRA's file; raises NotFoundError or ConflictError."""
+
+
+class InferenceService:
+    """Generations of all providers: one row and one job each."""
+
+    def __init__(
+        self,
+        db: Database,
+        storage: StorageService,
+        jobs: JobQueue,
+        providers: ProviderRegistry,
+        loras: Loras,
+        max_active: int,
+    ) -> None:
+        self._db = db
+        self._storage = storage
+        self._jobs = jobs
+        self._providers = providers
+        self._loras = loras
+        self._max_active = max_active
+
+    def generate(self, actor: Actor, request: GenerationRequest) -> Generation:
+        """Write the request and its job in one commit, and return it.
+
+        Raises:
+            NotFoundError: the model does not exist for the actor.
+            ConflictError: the model was deleted, or is still being trained.
+            CapacityError: too many generations of the actor wait or run.
+        """
+        base = self._base_name(actor.id, request.model)
+        provider = self._providers.base_model(base, field="model").provider
+        if request.seed is None:
+            request = request.model_copy(update={"seed": secrets.randbelow(MAX_SEED + 1)})
+        generation_id = str(uuid.uuid4())
+        with self._db.session() as session:
+            active = repository.active_count(session, actor.id)
+            if active >= self._max_active:
+                raise CapacityError(
+                    "too-many-tasks",
+                    f"{active} of your requests wait or run; the limit is {self._max_active}.",
+                    hint="Wait until one has ended, or cancel one.",
+                )
+            self._jobs.enqueue(
+                session, job_id=generation_id, owner_id=actor.id, kind="generate", queue="generate"
+            )
+            repository.insert(session, generation_id, actor.id, provider, request)
+        return self.get(actor, generation_id)
+
+    def get(self, actor: Actor, generation_id: str) -> Generation:
+        """One generation.
+
+        Raises:
+            NotFoundError: there is none, it is not the actor's, or it was deleted.
+        """
+        with self._db.session() as session:
+            row = self._owned(repository.find(session, generation_id), actor, generation_id)
+        return _generation(row, self._jobs.get(row.id))
+
+    def list(self, actor: Actor, limit: int = 100) -> list[Generation]:
+        """The actor's generations, newest first."""
+        with self._db.session() as session:
+            rows = repository.of_owner(session, actor.id, limit)
+        jobs = self._jobs.get_many([row.id for row in rows])
+        return [_generation(row, jobs[row.id]) for row in rows]
+
+    def cancel(self, actor: Actor, generation_id: str) -> Generation:
+        """Ask a generation to stop; one that has ended stays as it is.
+
+        Raises:
+            NotFoundError: there is none, or it is not the actor's.
+        """
+        self.get(actor, generation_id)
+        self._jobs.request_cancel(generation_id)
+        return self.get(actor, generation_id)
+
+    def delete(self, actor: Actor, generation_id: str) -> Generation:
+        """Hide a generation and its pictures, cancelling it if it still runs.
+
+        Raises:
+            NotFoundError: there is none, it is not the actor's, or it was deleted before.
+        """
+        generation = self.cancel(actor, generation_id)
+        with self._db.session() as session:
+            row = self._owned(repository.find(session, generation_id), actor, generation_id)
+            row.deleted_at = datetime.now(UTC)
+        return generation
+
+    def output(self, actor: Actor, generation_id: str, index: int) -> Path:
+        """The PNG file of one drawn picture.
+
+        Raises:
+            NotFoundError: there is no such generation or picture.
+            StorageError: the file has vanished.
+        """
+        outputs = self.get(actor, generation_id).outputs
+        if not 0 <= index < len(outputs):
+            raise NotFoundError("picture-not-found", f"There is no picture {index} in this generation.")
+        return self._storage.local_path(outputs[index].storage_key)
+
+    def carry_out(self, ctx: JobContext) -> None:
+        """Draw: the handler of the job. May be called again after a crash."""
+        with self._db.session() as session:
+            row = repository.find(session, ctx.job_id)
+        if row is None or row.deleted_at is not None:
+            raise ConflictError("generation-deleted", "The request was deleted before it started.")
+        request = GenerationRequest.model_validate(row.request)
+        task = self._task(row, request)
+        pictures = self._providers.get(row.provider).generate(task, GenerationReporter(ctx))
+        outputs = [self._keep(row.id, index, picture, request) for index, picture in enumerate(pictures)]
+        with ctx.finishing() as session:
+            repository.set_outputs(session, row.id, [output.model_dump() for output in outputs])
+
+    def _keep(self, generation_id: str, index: int, picture: Picture, request: GenerationRequest) -> Output:
+        file = self._storage.put(f"generations/{generation_id}/{index}.png", picture.png)
+        return Output(
+            storage_key=file.key,
+            seed=picture.seed,
+            width=request.width,
+            height=request.height,
+            native_width=picture.native_width,
+            native_height=picture.native_height,
+        )
+
+    def _task(self, row: GenerationRow, request: GenerationRequest) -> GenerationTask:
+        base, adapters = request.model, ()
+        if self._providers.find_model(request.model) is None:
+            base, path = self._loras.lora(row.owner_id, request.model)
+            adapters = (Adapter(id=request.model, path=path, strength=request.strength),)
+        return GenerationTask(
+            id=row.id,
+            base_model=base,
+            prompt=request.prompt,
+            width=request.width,
+            height=request.height,
+            seed=_seed(request),
+            count=request.count,
+            steps=request.steps,
+            guidance=request.guidance,
+            adapters=adapters,
+        )
+
+    def _base_name(self, owner_id: str, model: str) -> str:
+        if self._providers.find_model(model) is not None:
+            return model
+        return self._loras.lora(owner_id, model)[0]
+
+    def _owned(self, row: GenerationRow | None, actor: Actor, generation_id: str) -> GenerationRow:
+        if row is None or row.owner_id != actor.id or row.deleted_at is not None:
+            raise NotFoundError("generation-not-found", f"There is no generation '{generation_id}'.")
+        return row
+
+
+def _seed(request: GenerationRequest) -> int:
+    if request.seed is None:
+        raise ConflictError("seed-missing", "The stored request has no seed.", hint="Send it again.")
+    return request.seed
+
+
+def _generation(row: GenerationRow, job: Job) -> Generation:
+    request = GenerationRequest.model_validate(row.request)
+    return Generation(
+        id=row.id,
+        seed=_seed(request),
+        outputs=tuple(Output.model_validate(output) for output in row.outputs),
+        created_at=row.created_at,
+        job=job,
+        **request.model_dump(exclude={"seed"}),
+    )

@@ -1,0 +1,39 @@
+"""SQL of the models table."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fluxsmith.core.tables import JobRow, ModelRow
+
+
+def find(session: Session, model_id: str) -> ModelRow | None:
+    """The row of that id, deleted or not."""
+    return session.get(ModelRow, model_id)
+
+
+def of_owner(session: Session, owner_id: str) -> list[ModelRow]:
+    """Models of an owner that are not deleted, newest first."""
+    query = (
+        select(ModelRow)
+        .where(ModelRow.owner_id == owner_id, ModelRow.deleted_at.is_(None))
+        .order_by(ModelRow.created_at.desc())
+    )
+    return list(session.scalars(query))
+
+
+def finetune_state(session: Session, model_id: str, owner_id: str) -> str | None:
+    """State of the job that makes or made this model; None where there is no such job."""
+    query = select(JobRow.state).where(
+        JobRow.id == model_id, JobRow.owner_id == owner_id, JobRow.kind == "finetune"
+    )
+    return session.scalar(query)
+
+
+def mark_deleted(session: Session, row: ModelRow, now: datetime) -> None:
+    """Hide the model; its file stays until it is purged."""
+    row.deleted_at = now
+    session.flush()
