@@ -6,6 +6,7 @@ the local provider loads the engine when it first carries out work.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TypeVar, cast
 
@@ -33,6 +34,7 @@ class ServiceContainer:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings if settings is not None else Settings.load()
         self._made: dict[str, object] = {}
+        self._lock = threading.RLock()
 
     def override(self, name: str, service: object) -> None:
         """Use `service` under `name`; for tests, before it is first asked for.
@@ -137,6 +139,7 @@ class ServiceContainer:
         )
 
     def _once(self, name: str, make: Callable[[], T]) -> T:
-        if name not in self._made:
-            self._made[name] = make()
-        return cast(T, self._made[name])
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = make()
+            return cast(T, self._made[name])

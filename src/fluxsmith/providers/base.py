@@ -37,7 +37,7 @@ class FinetuneParameters(BaseModel):
     finetune_type: FinetuneType = Field(
         "lora",
         title="Type",
-        description="lora trains small added matrices; full trains all weights and extracts a LoRA afterwards.",
+        description="lora trains small added matrices; full trains all weights, then extracts a LoRA.",
     )
     lora_rank: int = Field(
         16, ge=1, le=128, title="LoRA rank", description="Capacity of the LoRA; its file grows with it."

@@ -17,7 +17,6 @@ from fluxsmith.providers.registry import ProviderRegistry
 from fluxsmith.services.models import repository
 from fluxsmith.services.models.schema import Model
 
-
 ENDINGS = {"failed": "failed", "cancelled": "been cancelled"}
 
 
