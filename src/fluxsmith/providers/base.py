@@ -212,14 +212,18 @@ class Reporter(Protocol):
     ) -> None:
         """Tell the stage (a few words), the step in it and the seconds left."""
 
-    def sample(self, step: int, prompt: str, png: Path) -> None:
-        """Hand over a live sample drawn after `step` steps."""
-
     def message(self, text: str) -> None:
         """Add a line to the job's log, in words for people."""
 
     def cancelled(self) -> bool:
         """Whether somebody asked to stop; cheap, call it at every step."""
+
+
+class TrainingReporter(Reporter, Protocol):
+    """A reporter that also takes the live samples of a finetune."""
+
+    def sample(self, step: int, prompt: str, png: Path) -> None:
+        """Hand over a live sample drawn after `step` steps."""
 
 
 class Provider(Protocol):
@@ -234,7 +238,7 @@ class Provider(Protocol):
     def models(self) -> list[BaseModelInfo]:
         """Base models that this provider offers now."""
 
-    def finetune(self, task: FinetuneTask, report: Reporter) -> FinetuneOutcome:
+    def finetune(self, task: FinetuneTask, report: TrainingReporter) -> FinetuneOutcome:
         """Train; raises `Cancelled`, `CapacityError` or `EngineError`."""
 
     def generate(self, task: GenerationTask, report: Reporter) -> list[Picture]:

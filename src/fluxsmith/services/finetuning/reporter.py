@@ -26,7 +26,7 @@ def run_folder(runs_dir: Path, finetune_id: str) -> Path:
 
 
 class FinetuneReporter:
-    """A `Reporter` over one job's context."""
+    """A `TrainingReporter` over one job's context."""
 
     def __init__(self, ctx: JobContext, storage: StorageService) -> None:
         self._ctx = ctx

@@ -17,7 +17,6 @@ from fluxsmith.errors import CapacityError, ConflictError, NotFoundError
 from fluxsmith.providers.base import Adapter, GenerationTask, Picture
 from fluxsmith.providers.registry import ProviderRegistry
 from fluxsmith.services.inference import repository
-from fluxsmith.services.inference.reporter import GenerationReporter
 from fluxsmith.services.inference.schema import MAX_SEED, Generation, GenerationRequest, Output
 
 
@@ -133,7 +132,7 @@ class InferenceService:
             raise ConflictError("generation-deleted", "The request was deleted before it started.")
         request = GenerationRequest.model_validate(row.request)
         task = self._task(row, request)
-        pictures = self._providers.get(row.provider).generate(task, GenerationReporter(ctx))
+        pictures = self._providers.get(row.provider).generate(task, ctx)
         outputs = [self._keep(row.id, index, picture, request) for index, picture in enumerate(pictures)]
         with ctx.finishing() as session:
             repository.set_outputs(session, row.id, [output.model_dump() for output in outputs])
