@@ -1,0 +1,1 @@
+"""Alembic's environment and our schema's revisions; run by `fluxsmith.core.schema`, never by hand."""
