@@ -119,14 +119,16 @@ class JobContext:
             yield session
 
     def fail(self, error: JobError) -> None:
-        """End the job as failed."""
-        with self._ending("failed", error):
-            pass
+        """End the job as failed; nothing if this attempt has ended it already."""
+        if not self._ended:
+            with self._ending("failed", error):
+                pass
 
     def cancel(self) -> None:
-        """End the job as cancelled."""
-        with self._ending("cancelled", None):
-            pass
+        """End the job as cancelled; nothing if this attempt has ended it already."""
+        if not self._ended:
+            with self._ending("cancelled", None):
+                pass
 
     def flush(self) -> None:
         """Write what has been reported so far, and learn whether to stop.
@@ -136,6 +138,8 @@ class JobContext:
             StorageError: the database refused; the reports are kept for the next time.
         """
         with self._writing:
+            if self._ended:
+                return
             with self._lock:
                 events, progress = list(self._events), self._progress
             if not events and progress is None:
@@ -197,8 +201,6 @@ class JobContext:
 
     def _note(self, cancel_requested: bool | None) -> None:
         if cancel_requested is None or self._lost:
-            if self._ended:
-                return
             self._lost = True
             raise LeaseLost(self.job_id)
         self._cancelled = cancel_requested
