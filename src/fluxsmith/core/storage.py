@@ -157,7 +157,7 @@ class StorageService:
         if not fits or not all(_SEGMENT.fullmatch(segment) for segment in segments):
             raise ValidationError(
                 "bad-file-name",
-                f"{ascii(key[:80])} cannot be the name of a stored file.",
+                f"{key[:80]!a} cannot be the name of a stored file.",
                 hint="Names are letters, digits, dots and dashes in folders parted by '/', without '..'.",
             )
         return self._root.joinpath(*segments)
