@@ -118,6 +118,12 @@ class JobContext:
         with self._ending("done", None) as session:
             yield session
 
+    def complete(self) -> None:
+        """End the job as done, without a result; nothing if this attempt has ended it already."""
+        if not self._ended:
+            with self._ending("done", None):
+                pass
+
     def fail(self, error: JobError) -> None:
         """End the job as failed; nothing if this attempt has ended it already."""
         if not self._ended:

@@ -40,11 +40,19 @@ class Progress:
 
 @dataclass(frozen=True)
 class Claim:
-    """An attempt that has begun: its fence, the number of the last event, and the cancel flag."""
+    """An attempt that has begun.
+
+    Args:
+        fence: its number.
+        last_seq: the number of the job's newest event.
+        cancel_requested: whether somebody asked to stop.
+        fruitless: how many attempts in a row have begun, this one included, since the job last got on.
+    """
 
     fence: int
     last_seq: int
     cancel_requested: bool
+    fruitless: int
 
 
 def state_event(state: JobState, **data: Any) -> NewEvent:
@@ -93,7 +101,7 @@ def claim(session: Session, job_id: str, worker_id: str) -> Claim | None:
     seq = append(
         session, job_id, row.fence, last_seq(session, job_id), [state_event("running", attempt=row.fence)]
     )
-    return Claim(row.fence, seq, row.cancel_requested)
+    return Claim(row.fence, seq, row.cancel_requested, _attempts_since_progress(session, job_id))
 
 
 def hold(session: Session, job_id: str, fence: int, progress: Progress | None) -> bool | None:
@@ -200,6 +208,12 @@ def events(session: Session, job_id: str, after: int, limit: int) -> list[Event]
         .limit(limit)
     )
     return [Event(seq=row.seq, at=row.at, kind=row.kind, data=row.data) for row in session.scalars(query)]
+
+
+def _attempts_since_progress(session: Session, job_id: str) -> int:
+    own = EventRow.job_id == job_id
+    got_on = session.scalar(select(func.max(EventRow.seq)).where(own, EventRow.kind != "state")) or 1
+    return session.scalar(select(func.count()).select_from(EventRow).where(own, EventRow.seq > got_on)) or 0
 
 
 def _job(row: JobRow) -> Job:

@@ -41,6 +41,7 @@ __all__ = [
 APPLICATION = "fluxsmith"
 APPLICATION_VERSION = "fluxsmith-jobs-1"  # of the workflow's shape, not ours: new versions take over old jobs
 WORKFLOW = "carry_out"
+MAX_FRUITLESS_ATTEMPTS = 20  # a job that ends its worker each time must not do so for ever
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +113,13 @@ class JobQueue:
         """
         with self._db.session() as session:
             claim = job_rows.claim(session, job_id, worker_id)
-        return None if claim is None else JobContext(self._db, job_id, claim)
+        if claim is None:
+            return None
+        context = JobContext(self._db, job_id, claim)
+        if claim.fruitless <= MAX_FRUITLESS_ATTEMPTS:
+            return context
+        context.fail(_ends_its_worker(claim.fruitless - 1))
+        return None
 
     def worker_ready(self) -> bool:
         """Whether a worker lives that has loaded what it needs."""
@@ -141,3 +148,11 @@ class JobQueue:
             self._dbos.cancel_workflow(job_id)
         except sa.exc.DBAPIError as error:
             _log.warning("Job %s is cancelled but still queued: %s", job_id, error)
+
+
+def _ends_its_worker(times: int) -> JobError:
+    return JobError(
+        code="worker-lost",
+        message=f"The worker process ended {times} times in a row while it carried this job out.",
+        hint="Ask for smaller or fewer pictures, or look for the reason in the server's log.",
+    )

@@ -20,6 +20,7 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 def current(engine: sa.Engine) -> str | None:
     """The revision that the database is at; None for a database without our tables."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 

@@ -13,7 +13,9 @@ from fluxsmith.core.database import Database
 from fluxsmith.core.job_schema import WorkerInfo, WorkerState
 from fluxsmith.core.tables import WorkerRow
 
+HEARTBEAT_S = 5.0
 STALE_AFTER_S = 15.0  # three heartbeats missed
+RETURNS_WITHIN_S = 6.0  # a killed worker is started again by its server; it continues its own work
 FORGOTTEN_AFTER = timedelta(days=1)
 HOST = socket.gethostname()
 
@@ -37,9 +39,15 @@ class WorkerRegistry:
         with self._db.reading() as session:
             return [_info(row) for row in session.scalars(select(WorkerRow).order_by(WorkerRow.id))]
 
-    def dead(self) -> list[str]:
-        """Ids of the workers whose work is to be taken over."""
-        return [worker.id for worker in self.all() if not worker.alive]
+    def holders(self) -> set[str]:
+        """Ids of the workers whose jobs nobody else may take: they live, or may be back in a moment."""
+        now = datetime.now(UTC)
+        return {
+            worker.id
+            for worker in self.all()
+            if worker.alive
+            or (worker.state != "stopped" and (now - worker.heartbeat_at).total_seconds() < RETURNS_WITHIN_S)
+        }
 
     def forget_old(self) -> None:
         """Remove workers that have been gone for a day."""

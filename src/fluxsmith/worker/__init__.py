@@ -1,1 +1,1 @@
-"""The process that carries out jobs."""
+"""The processes that carry out jobs, and the supervisor that keeps them alive."""
