@@ -1,7 +1,8 @@
 """Prompts as people write them, for a scene.
 
-What is plain is seldom said; what is unusual (another background, small, tilted) nearly always, so that a short prompt
-gives the plain picture. Unknown words are mixed in now and then: trigger words of finetunes must be harmless.
+What is plain is seldom said; what is unusual (another background, small, tilted) nearly always, so that a
+short prompt gives the plain picture. Unknown words are mixed in now and then: trigger words of finetunes
+must be harmless.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def with_article(noun: str) -> str:
 
 def unknown_word(rng: random.Random) -> str:
     """A made-up word, as trigger words are."""
-    letters = "".join(rng.choice("bcdfghjklmnpqrstvwxz") + rng.choice(("", "a", "e", "i", "o", "u")) for _ in range(3))
+    letters = "".join(
+        rng.choice("bcdfghjklmnpqrstvwxz") + rng.choice(("", "a", "e", "i", "o", "u")) for _ in range(3)
+    )
     return rng.choice((letters[:3], letters, "tok", "sks"))
 
 

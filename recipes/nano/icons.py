@@ -1,8 +1,9 @@
 """Download the icon packages and render them to one array of RGBA pictures.
 
-Sources (npm, as published by Iconify): `fluent-emoji` and `fluent-emoji-flat` (Microsoft, MIT), `noto` (Google,
-Apache-2.0). `twemoji` (CC-BY-4.0) is rendered for evaluation only: `TRAINED_SETS` decides what weights ever see.
-An Iconify package is one `icons.json`: {"icons": {name: {"body": "<path .../>"}}, "width", "height"}.
+Sources (npm, as published by Iconify): `fluent-emoji` and `fluent-emoji-flat` (Microsoft, MIT), `noto`
+(Google, Apache-2.0). `twemoji` (CC-BY-4.0) is rendered for evaluation only: `TRAINED_SETS` decides what
+weights ever see. An Iconify package is one `icons.json`: {"icons": {name: {"body": "<path .../>"}},
+"width", "height"}.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def render(work: Workplace) -> None:
     shared = set.intersection(*(set(sources[package]["icons"]) for package in TRAINED_SETS.values()))
     names = sorted(name for name in shared if _is_plain(name))
     _save(work, "icons", names, [sources[package] for package in TRAINED_SETS.values()])
-    _save(work, "held-out", [n for n in names if n in sources[HELD_OUT_SET]["icons"]], [sources[HELD_OUT_SET]])
+    _save(
+        work, "held-out", [n for n in names if n in sources[HELD_OUT_SET]["icons"]], [sources[HELD_OUT_SET]]
+    )
     work.log("icons", names=len(names), sets=len(TRAINED_SETS))
 
 

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline, Flux2Transformer2DModel
+from diffusers import (
+    AutoencoderKLFlux2,
+    FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Transformer2DModel,
+)
 from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3ForCausalLM
 
 from recipes.nano.tokenizer import SEQUENCE
@@ -81,8 +86,10 @@ def save_pipeline(
     text_encoder: Qwen3ForCausalLM,
     transformer: Flux2Transformer2DModel,
 ) -> None:
-    """Write a folder that `Flux2KleinPipeline.from_pretrained` loads, and `fluxsmith.json` with what a call needs."""
-    scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=SHIFT, use_dynamic_shifting=False)
+    """Write a folder that `Flux2KleinPipeline` loads, and `fluxsmith.json` with what a call needs."""
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        num_train_timesteps=1000, shift=SHIFT, use_dynamic_shifting=False
+    )
     pipeline = Flux2KleinPipeline(
         scheduler=scheduler,
         vae=vae,

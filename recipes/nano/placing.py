@@ -21,7 +21,9 @@ def premultiplied(pictures: Tensor) -> Tensor:
     return torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], dim=1)
 
 
-def placed(icons: Tensor, scale: Tensor, turn: Tensor, shift: Tensor, side: int, supersample: int = 1) -> Tensor:
+def placed(
+    icons: Tensor, scale: Tensor, turn: Tensor, shift: Tensor, side: int, supersample: int = 1
+) -> Tensor:
     """Draw each icon on an empty picture.
 
     Args:
@@ -45,7 +47,7 @@ def placed(icons: Tensor, scale: Tensor, turn: Tensor, shift: Tensor, side: int,
 
 
 def on_background(rgba: Tensor, background: Tensor) -> Tensor:
-    """Premultiplied (n, 4, h, w) over an opaque background (n, 3, h or 1, w or 1) in [0, 1] -> RGB in [-1, 1]."""
+    """Premultiplied (n, 4, h, w) over a colour (n, 3, h or 1, w or 1) in [0, 1] -> RGB in [-1, 1]."""
     return (rgba[:, :3] + (1 - rgba[:, 3:]) * background) * 2 - 1
 
 

@@ -1,7 +1,7 @@
 """Named styles made by image processing, free of anybody's licence.
 
-Each is a function from placed icons to placed icons, (n, 4, h, w) premultiplied RGBA in [0, 1]. They make thing, style
-and placement separate for the model, which is what a finetune recombines.
+Each is a function from placed icons to placed icons, (n, 4, h, w) premultiplied RGBA in [0, 1]. They make
+thing, style and placement separate for the model, which is what a finetune recombines.
 """
 
 from __future__ import annotations

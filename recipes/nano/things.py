@@ -1,8 +1,8 @@
 """The things that nano learns to draw, and the words for them.
 
-`things.tsv` lists icon names (shared by all icon sets) with words: the first is the usual one. Everyday things come
-first; the recipe takes the first `KNOWN` lines. Later lines are drawn by the same sets but never shown to the
-transformer, so they serve as new things when finetuning is tried.
+`things.tsv` lists icon names (shared by all icon sets) with words: the first is the usual one. Everyday
+things come first; the recipe takes the first `KNOWN` lines. Later lines are drawn by the same sets but
+never shown to the transformer, so they serve as new things when finetuning is tried.
 """
 
 from __future__ import annotations

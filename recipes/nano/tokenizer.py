@@ -1,9 +1,9 @@
 """Make nano's tokenizer: a `Qwen2Tokenizer` with a small vocabulary, and its chat template.
 
-Byte-level BPE (Sennrich et al. 2016) trained on the recipe's own prompts and on the names of all icons, so that known
-words are one token and any other text is still spelled out. The class sets its own normaliser when it loads, so lower
-case is the chat template's work, as are the space before the first word and the mark at the end, whose token has seen
-the whole prompt.
+Byte-level BPE (Sennrich et al. 2016) trained on the recipe's own prompts and on the names of all icons, so
+that known words are one token and any other text is still spelled out. The class sets its own normaliser
+when it loads, so lower case is the chat template's work, as are the space before the first word and the
+mark at the end, whose token has seen the whole prompt.
 """
 
 from __future__ import annotations
