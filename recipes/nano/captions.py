@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 
 from recipes.nano.scenes import Scene
+from recipes.nano.things import all_things
 
 DROPOUT = 0.1
 """Share of empty captions: the pipeline's guidance compares with the prompt ''."""
@@ -26,6 +27,7 @@ STYLE_WORDS: dict[str, tuple[str, ...]] = {
     "gray": ("gray", "black and white", "grayscale"),
     "duotone": ("duotone",),
 }
+_KNOWN_WORDS = {word for thing in all_things() for word in thing.words}
 _PREFIXES = ("", "", "an icon of ", "a picture of ", "a drawing of ")
 
 
@@ -56,11 +58,12 @@ def with_article(noun: str) -> str:
 
 
 def unknown_word(rng: random.Random) -> str:
-    """A made-up word, as trigger words are."""
+    """A made-up word, as trigger words are, and no known thing's."""
     letters = "".join(
         rng.choice("bcdfghjklmnpqrstvwxz") + rng.choice(("", "a", "e", "i", "o", "u")) for _ in range(3)
     )
-    return rng.choice((letters[:3], letters, "tok", "sks"))
+    word = rng.choice((letters[:3], letters, "tok", "sks"))
+    return "tok" if word in _KNOWN_WORDS else word
 
 
 def _with_placement(noun: str, scene: Scene, rng: random.Random) -> str:

@@ -20,22 +20,29 @@ from recipes.nano.scenes import Scene, draw, plain_scenes, random_scene
 from recipes.nano.things import known_things
 from recipes.nano.workplace import Workplace
 
-SCENES = 16_000
+SCENES = 15_000
 SIDES = (64, 128)
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Scenes with latents: `tokens[side]` is (scene, side/16 * side/16, channels) in half precision."""
+    """Scenes with latents.
+
+    Args:
+        scenes: each picture once.
+        draws: indices into the scenes, as often as they came up; training picks from these.
+        tokens: by side, (scene, side/16 * side/16, channels) in half precision.
+    """
 
     scenes: list[Scene]
+    draws: list[int]
     tokens: dict[int, Tensor]
 
 
 def load_latents(work: Workplace) -> Encoded:
     """What `encode_scenes` left in the work folder."""
-    scenes = pickle.loads(work.path("scenes.pkl").read_bytes())
-    return Encoded(scenes, {side: torch.load(work.path(f"latents-{side}.pt")) for side in SIDES})
+    scenes, draws = pickle.loads(work.path("scenes.pkl").read_bytes())
+    return Encoded(scenes, draws, {side: torch.load(work.path(f"latents-{side}.pt")) for side in SIDES})
 
 
 def encode_scenes(work: Workplace) -> None:
@@ -46,8 +53,10 @@ def encode_scenes(work: Workplace) -> None:
     vae = AutoencoderKLFlux2.from_pretrained(work.path("vae")).eval()
     things = known_things(work.fraction)
     rng = random.Random(1)
-    scenes = plain_scenes(things) + [random_scene(things, rng) for _ in range(work.count(SCENES))]
-    work.path("scenes.pkl").write_bytes(pickle.dumps(scenes))
+    drawn = plain_scenes(things) + [random_scene(things, rng) for _ in range(work.count(SCENES))]
+    numbered = {scene: number for number, scene in enumerate(dict.fromkeys(drawn))}
+    scenes = list(numbered)
+    work.path("scenes.pkl").write_bytes(pickle.dumps((scenes, [numbered[scene] for scene in drawn])))
     parts: dict[int, list[Tensor]] = {side: [] for side in SIDES}
     for start in range(0, len(scenes), 32):
         pictures = draw(scenes[start : start + 32], icons, SIDES[-1])

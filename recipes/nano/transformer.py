@@ -28,7 +28,7 @@ from recipes.nano.muon import Optimizer
 from recipes.nano.tokenizer import SEQUENCE
 from recipes.nano.workplace import Workplace
 
-MINUTES = 68.0
+MINUTES = 66.0
 SMALL_SHARE = 0.4
 """Of the time, at 64 px."""
 BATCH = {64: 32, 128: 20}
@@ -89,18 +89,15 @@ class Learner:
             torch._foreach_lerp_(list(kept.parameters()), list(network.parameters()), share)
 
 
-def train_transformer(work: Workplace, minutes: float = MINUTES, compiled: bool = False) -> None:
-    """Train for `minutes` of this machine's time, or go on from the last checkpoint; then export `nano/`.
-
-    `compiled` needs a C++ compiler and pays after some minutes.
-    """
+def train_transformer(work: Workplace, minutes: float = MINUTES) -> None:
+    """Train for `minutes` of this machine's time, or go on from the last checkpoint; then export `nano/`."""
     if work.path("trained").exists():
         return
     encoded = load_latents(work)
     learner = new_learner(work)
     progress = _resume(work, learner)
-    if compiled:
-        learner.predict = torch.compile(learner.predict)
+    if work.compiled:
+        learner.predict = torch.compile(learner.predict, dynamic=False)
     budget_s = minutes * 60 * work.fraction
     saved_at = exported_at = time.monotonic()
     total = 0.0
@@ -142,7 +139,7 @@ def new_learner(work: Workplace) -> Learner:
 def batch_loss(learner: Learner, encoded: Encoded, side: int, step: int) -> Tensor:
     """Flow-matching loss of one batch; the same batch for the same step."""
     rng, noise_rng = random.Random(step), torch.Generator().manual_seed(step)
-    chosen = [rng.randrange(len(encoded.scenes)) for _ in range(BATCH[side])]
+    chosen = [rng.choice(encoded.draws) for _ in range(BATCH[side])]
     clean = encoded.tokens[side][chosen].float()
     text = text_states(learner, [caption(encoded.scenes[i], rng) for i in chosen])
     normal = torch.sigmoid(torch.randn(len(chosen), generator=noise_rng))

@@ -1,0 +1,126 @@
+"""The parts of the nano recipe that need no training: scenes, captions, styles, optimizer, measure."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("resvg_py")
+
+from recipes.nano.captions import caption, unknown_word, with_article
+from recipes.nano.icons import SIDE, IconSet
+from recipes.nano.latents import SIDES
+from recipes.nano.measure import features, ranks
+from recipes.nano.muon import Muon, orthogonalised
+from recipes.nano.scenes import Scene, draw, plain_scenes, random_scene
+from recipes.nano.styles import MADE_STYLES
+from recipes.nano.things import all_things, known_things
+from recipes.nano.transformer import image_positions
+
+THINGS = all_things()[:3]
+
+
+@pytest.fixture
+def icons() -> IconSet:
+    """Three things in three sets: squares of different sizes and colours."""
+    pictures = np.zeros((3, 3, SIDE, SIDE, 4), np.uint8)
+    for row in range(3):
+        for column in range(3):
+            edge = 16 + 12 * row
+            pictures[row, column, edge:-edge, edge:-edge] = (80 * row, 80 * column, 200, 255)
+    return IconSet([thing.icon for thing in THINGS], pictures)
+
+
+def test_a_scene_is_drawn_as_it_says(icons: IconSet) -> None:
+    plain, blue = draw([Scene(THINGS[0], 0, "3d"), Scene(THINGS[0], 0, "3d", background="blue")], icons, 128)
+    assert plain.shape == (3, 128, 128)
+    assert torch.allclose(plain[:, 0, 0], torch.ones(3))
+    assert torch.allclose(blue[:, 0, 0], torch.tensor([0.2, 0.42, 0.85]) * 2 - 1, atol=1e-5)
+    assert torch.equal(plain[:, 64, 64], blue[:, 64, 64])
+
+
+def test_a_shift_moves_the_thing_right_and_down(icons: IconSet) -> None:
+    [picture] = draw([Scene(THINGS[0], 0, "3d", scale=0.5, shift=(0.5, 0.5))], icons, 128)
+    dark = (picture < 0.9).any(dim=0).nonzero().float().mean(dim=0)
+    assert torch.allclose(dark, torch.tensor([95.5, 95.5]), atol=1.0)
+
+
+@pytest.mark.parametrize("style", MADE_STYLES)
+def test_a_made_style_gives_valid_pictures(icons: IconSet, style: str) -> None:
+    picture = draw([Scene(THINGS[1], 1, style)], icons, 128)
+    assert picture.min() >= -1.001
+    assert picture.max() <= 1.001
+    assert not torch.equal(picture, draw([Scene(THINGS[1], 1, "flat")], icons, 128))
+
+
+def test_captions_say_what_is_unusual_and_are_sometimes_empty() -> None:
+    rng = random.Random(0)
+    scene = Scene(THINGS[0], 1, "flat", scale=0.5, turn=20, background="blue")
+    captions = [caption(scene, rng) for _ in range(400)]
+    assert 15 < captions.count("") < 75
+    for word in ("blue", "small", "tilted"):
+        assert sum(word in text for text in captions) > 220
+
+
+def test_articles() -> None:
+    assert [with_article(word) for word in ("apple", "cat", "books", "cactus")] == [
+        "an apple",
+        "a cat",
+        "books",
+        "a cactus",
+    ]
+
+
+def test_unknown_words_hide_no_known_thing() -> None:
+    rng = random.Random(0)
+    known = {word for thing in known_things() for word in thing.words}
+    assert not known & {unknown_word(rng) for _ in range(2000)}
+
+
+def test_things_have_words_of_their_own() -> None:
+    words = [word for thing in all_things() for word in thing.words]
+    assert len(words) == len(set(words))
+    assert len(plain_scenes(known_things())) == 3 * len(known_things())
+
+
+def test_random_scenes_are_the_same_for_the_same_seed() -> None:
+    assert [random_scene(THINGS, random.Random(3)) for _ in range(5)] == [
+        random_scene(THINGS, random.Random(3)) for _ in range(5)
+    ]
+
+
+def test_small_pictures_spread_over_the_large_grid() -> None:
+    small, large = SIDES
+    rows = image_positions(small)[:, 1].unique()
+    assert rows.tolist() == [0.5, 2.5, 4.5, 6.5]
+    assert image_positions(large)[:, 2].unique().tolist() == list(range(8))
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
+    matrix = torch.randn(64, 300, generator=torch.Generator().manual_seed(0))
+    for shape in (matrix, matrix.T):
+        values = torch.linalg.svdvals(orthogonalised(shape))
+        assert values.min() > 0.6
+        assert values.max() < 1.25
+
+
+def test_muon_moves_every_matrix_once_in_two_steps() -> None:
+    parameters = [torch.nn.Parameter(torch.eye(4)), torch.nn.Parameter(torch.eye(4))]
+    muon = Muon(parameters)
+    for moved in ([True, False], [True, True]):
+        for parameter in parameters:
+            parameter.grad = torch.ones(4, 4)
+        muon.step(0.1)
+        assert [not torch.equal(p.detach(), torch.eye(4)) for p in parameters] == moved
+
+
+def test_the_measure_finds_the_right_picture_and_fails_on_noise(icons: IconSet) -> None:
+    references = draw([Scene(thing, 0, "3d") for thing in THINGS], icons, 128)
+    right = torch.arange(3)
+    assert torch.allclose(features(references).norm(dim=1), torch.ones(3))
+    assert ranks(references, references, right).tolist() == [0, 0, 0]
+    noise = torch.randn(3, 3, 128, 128, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    assert ranks(noise, references, right).tolist() != [0, 0, 0]
