@@ -6,7 +6,7 @@ import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from fluxsmith import __version__
 from fluxsmith.core.actor import Actor
@@ -20,6 +20,7 @@ from fluxsmith.providers.base import (
     FinetuneOutcome,
     FinetuneParameters,
     FinetuneTask,
+    Mode,
     TrainingPicture,
 )
 from fluxsmith.providers.registry import ProviderRegistry
@@ -90,13 +91,6 @@ class FinetuningService:
             row = self._owned(repository.find(session, finetune_id), actor, finetune_id)
         return _finetune(row, self._jobs.get(row.id))
 
-    def list(self, actor: Actor) -> list[Finetune]:
-        """The actor's finetunes, newest first."""
-        with self._db.session() as session:
-            rows = repository.of_owner(session, actor.id)
-        jobs = self._jobs.get_many([row.id for row in rows])
-        return [_finetune(row, jobs[row.id]) for row in rows]
-
     def events(self, actor: Actor, finetune_id: str, after: int = 0) -> list[Event]:
         """What happened in a finetune after event `after`.
 
@@ -105,6 +99,13 @@ class FinetuningService:
         """
         self.get(actor, finetune_id)
         return self._jobs.events(finetune_id, after)
+
+    def list(self, actor: Actor) -> list[Finetune]:
+        """The actor's finetunes, newest first."""
+        with self._db.session() as session:
+            rows = repository.of_owner(session, actor.id)
+        jobs = self._jobs.get_many([row.id for row in rows])
+        return [_finetune(row, jobs[row.id]) for row in rows]
 
     def cancel(self, actor: Actor, finetune_id: str) -> Finetune:
         """Ask a finetune to stop; one that has ended stays as it is.
@@ -176,7 +177,9 @@ class FinetuningService:
             pictures=tuple(
                 TrainingPicture(
                     path=self._storage.local_path(item.storage_key),
-                    caption=training_caption(item.caption, row.trigger_word, row.mode, row.captioning),
+                    caption=training_caption(
+                        item.caption, row.trigger_word, cast(Mode, row.mode), row.captioning
+                    ),
                 )
                 for item in items
             ),
@@ -208,7 +211,7 @@ def _finetune(row: FinetuneRow, job: Job) -> Finetune:
         provider=row.provider,
         base_model=row.base_model,
         trigger_word=row.trigger_word,
-        mode=row.mode,
+        mode=cast(Mode, row.mode),
         captioning=row.captioning,
         parameters=FinetuneParameters.model_validate(row.parameters),
         dataset_id=row.dataset_id,

@@ -149,7 +149,8 @@ class InferenceService:
         )
 
     def _task(self, row: GenerationRow, request: GenerationRequest) -> GenerationTask:
-        base, adapters = request.model, ()
+        base = request.model
+        adapters: tuple[Adapter, ...] = ()
         if self._providers.find_model(request.model) is None:
             base, path = self._loras.lora(row.owner_id, request.model)
             adapters = (Adapter(id=request.model, path=path, strength=request.strength),)
