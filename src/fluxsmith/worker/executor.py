@@ -17,7 +17,7 @@ from fluxsmith.core.job_schema import QueueName
 from fluxsmith.core.jobs import APPLICATION, APPLICATION_VERSION, WORKFLOW
 
 # How many jobs of a queue one worker carries out at once, and how often it looks for the next.
-QUEUES: dict[QueueName, tuple[int, float]] = {"train": (1, 0.5), "generate": (1, 0.06), "io": (4, 0.25)}
+QUEUES: dict[QueueName, tuple[int, float]] = {"train": (1, 0.25), "generate": (1, 0.06), "io": (4, 0.25)}
 
 _log = logging.getLogger(__name__)
 

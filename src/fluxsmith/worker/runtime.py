@@ -15,15 +15,19 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from fluxsmith.container import ServiceContainer
+from fluxsmith.core import workers
 from fluxsmith.core.job_schema import WorkerState
 from fluxsmith.core.jobs import Handler, JobContext
-from fluxsmith.core.workers import HEARTBEAT_S, WorkerRegistry
+from fluxsmith.core.workers import WorkerRegistry
 from fluxsmith.errors import FluxsmithError
 from fluxsmith.worker.carrier import Carrier
 from fluxsmith.worker.executor import Executor
 from fluxsmith.worker.folder_locks import lock_slot
+
+if TYPE_CHECKING:
+    from fluxsmith.container import ServiceContainer
 
 ENDS_WITHIN_S = 5.0
 WARM_UP_AGAIN_S = 30.0  # weights may be copied into place while the worker runs
@@ -96,7 +100,7 @@ class Worker:
                 self._registry.forget_old()
             except Exception:  # noqa: BLE001 - the edge of a thread that must go on
                 _log.exception("Looking for jobs of dead workers failed; trying again.")
-            self._stopped.wait(HEARTBEAT_S)
+            self._stopped.wait(workers.HEARTBEAT_S)
 
     def _beat(self) -> None:
         try:

@@ -14,8 +14,10 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from fluxsmith.config.settings import Settings
+if TYPE_CHECKING:
+    from fluxsmith.config.settings import Settings
 
 COMMAND = (sys.executable, "-m", "fluxsmith", "worker", "--supervised")
 FIRST_PAUSE_S = 0.2
