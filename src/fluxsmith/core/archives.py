@@ -23,6 +23,7 @@ from typing import BinaryIO, NoReturn
 
 from fluxsmith.core.captions import (
     check_unique_names,
+    is_junk,
     is_usable_name,
     match_captions,
     read_caption,
@@ -43,7 +44,6 @@ _RATIO_FREE_BYTES = 1_000_000  # below this no ratio is a danger
 _END_RECORD = struct.Struct("<4s4H2LH")
 _BYTES_PER_LISTED_FILE = 46  # the least that a name takes in the list
 _MAX_LISTED_FILES = 65_536
-_JUNK = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 _PACK_AGAIN = "Pack the pictures again as an ordinary zip."
 
 
@@ -255,7 +255,7 @@ def _checked_entries(archive: zipfile.ZipFile, limits: ZipLimits) -> dict[str, z
     if len(entries) > limits.max_files:
         _refuse("zip-bomb", f"The zip lists {len(entries):,} files; at most {limits.max_files:,} are read.")
     kept = [(_safe_name(entry), entry) for entry in entries]
-    kept = [(name, entry) for name, entry in kept if not (entry.is_dir() or _is_junk(name))]
+    kept = [(name, entry) for name, entry in kept if not (entry.is_dir() or is_junk(name))]
     for name, entry in kept:
         _check_kind(name, entry)
     check_unique_names([name for name, _ in kept])
@@ -278,12 +278,6 @@ def _check_kind(name: str, entry: zipfile.ZipInfo) -> None:
         _refuse("zip-encrypted", f"The zip is encrypted ('{name}').", "Pack it again without a password.")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         _refuse("zip-unreadable", f"'{name}' inside the zip is packed by an uncommon method.")
-
-
-def _is_junk(name: str) -> bool:
-    """What file managers add by themselves."""
-    parts = name.split("/")
-    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] in _JUNK
 
 
 def _ending(name: str) -> str:

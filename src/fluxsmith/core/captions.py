@@ -12,14 +12,20 @@ from pathlib import PurePosixPath
 
 from fluxsmith.errors import ValidationError
 
-
 MAX_NAME_CHARS = 255  # what the database's column holds
+_JUNK = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 def is_usable_name(name: str) -> bool:
     """Whether a file's name can be kept: not empty, not overlong, no control characters."""
     legible = all(unicodedata.category(character) not in ("Cc", "Cs") for character in name)
     return legible and 0 < len(name) <= MAX_NAME_CHARS and PurePosixPath(name).name != ""
+
+
+def is_junk(name: str) -> bool:
+    """Whether it is one of the files that file managers add by themselves."""
+    parts = name.split("/")
+    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] in _JUNK
 
 
 def shown_name(name: str) -> str:
