@@ -84,7 +84,7 @@ class Quick:
 class NothingToLoad:
     """A provider that is warm at once."""
 
-    def warm_up(self) -> None:
+    def warm_up(self, model: str) -> None:
         """Do nothing."""
 
 
@@ -97,7 +97,7 @@ def main() -> None:
     folder_locks.PREDECESSOR_LEAVES_WITHIN_S = 0.3
     db = Database(f"sqlite:///{data_dir}/fluxsmith.db")
     container = SimpleNamespace(
-        settings=SimpleNamespace(data_dir=data_dir),
+        settings=SimpleNamespace(data_dir=data_dir, model="nano"),
         db=db,
         jobs=JobQueue(db),
         finetuning=Counting(data_dir / "runs"),

@@ -9,7 +9,6 @@ SQLAlchemy's "Serializable isolation / Savepoints / Transactional DDL" for pysql
 from __future__ import annotations
 
 import contextlib
-import logging
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from fluxsmith.core import schema
+from fluxsmith.core.logging import get_logger
 from fluxsmith.errors import ConfigError, StorageError
 
 BUSY_TIMEOUT_MS = 30_000  # writers queue for the one write lock; DBOS waits as long
@@ -29,6 +29,7 @@ POOL_OVERFLOW = 40  # as many as the web server's worker threads
 KEPT_BACKUPS = 3
 FULL_BELOW_BYTES = 1 << 20  # an I/O error with less free space than this is a full disk
 
+_log = get_logger(__name__)
 _BEGIN = "sqlite_begin"  # execution option: which BEGIN a transaction opens with
 
 
@@ -196,7 +197,7 @@ def _storage_error(error: Exception, path: Path | None) -> StorageError | None:
     if found is None:
         return None
     code, message, hint = found
-    logging.getLogger(__name__).warning("SQLite refused: %s", cause)
+    _log.warning("SQLite refused.", cause=str(cause))
     return StorageError(code, message.format(path=path, folder=path.parent), hint=hint)
 
 

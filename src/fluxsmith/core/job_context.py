@@ -9,7 +9,6 @@ learns it by `LeaseLost` at its next call.
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -22,11 +21,12 @@ from fluxsmith.core import job_rows
 from fluxsmith.core.database import Database
 from fluxsmith.core.job_rows import Claim, NewEvent, Progress
 from fluxsmith.core.job_schema import JobError, JobState
+from fluxsmith.core.logging import get_logger
 from fluxsmith.errors import FluxsmithError, LeaseLost
 
 FLUSH_INTERVAL_S = 0.2
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class JobContext:
@@ -182,7 +182,7 @@ class JobContext:
             except FluxsmithError as error:
                 self._trouble = error
             except Exception as error:  # noqa: BLE001 - the edge of a thread
-                _log.exception("Reports of job %s could not be written.", self.job_id)
+                _log.exception("Reports of a job could not be written.", job_id=self.job_id)
                 self._trouble = FluxsmithError(
                     "internal-error", f"Reports of job {self.job_id} could not be written: {error}"
                 )

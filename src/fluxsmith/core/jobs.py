@@ -19,6 +19,7 @@ from fluxsmith.core import job_rows
 from fluxsmith.core.database import Database
 from fluxsmith.core.job_context import Handler, JobContext
 from fluxsmith.core.job_schema import Event, Job, JobError, JobState, QueueName, WorkerInfo, WorkerState
+from fluxsmith.core.logging import get_logger
 from fluxsmith.core.workers import WorkerRegistry
 from fluxsmith.errors import NotFoundError
 
@@ -43,7 +44,7 @@ APPLICATION_VERSION = "fluxsmith-jobs-1"  # of the workflow's shape, not ours: n
 WORKFLOW = "carry_out"
 MAX_FRUITLESS_ATTEMPTS = 20  # a job that ends its worker each time must not do so for ever
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class JobQueue:
@@ -147,7 +148,7 @@ class JobQueue:
         try:
             self._dbos.cancel_workflow(job_id)
         except sa.exc.DBAPIError as error:
-            _log.warning("Job %s is cancelled but still queued: %s", job_id, error)
+            _log.warning("A cancelled job is still queued.", job_id=job_id, error=str(error))
 
 
 def _ends_its_worker(times: int) -> JobError:

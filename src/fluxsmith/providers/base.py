@@ -238,8 +238,8 @@ class Provider(Protocol):
     def models(self) -> list[BaseModelInfo]:
         """Base models that this provider offers now."""
 
-    def warm_up(self) -> None:
-        """Load what the first generation would wait for; a provider with nothing to load returns."""
+    def warm_up(self, model: str) -> None:
+        """Load what the first picture of `model` would wait for; a provider with nothing to load returns."""
 
     def finetune(self, task: FinetuneTask, report: TrainingReporter) -> FinetuneOutcome:
         """Train; raises `Cancelled`, `CapacityError` or `EngineError`."""

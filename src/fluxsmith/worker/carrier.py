@@ -6,19 +6,19 @@ it. While the process stops it never returns, so that the job is found unfinishe
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from fluxsmith.core.jobs import Handler, JobContext, JobError, JobQueue
+from fluxsmith.core.logging import bind_context, get_logger
 from fluxsmith.errors import Cancelled, FluxsmithError, LeaseLost, StorageError
 
 T = TypeVar("T")
 
 RETRY_S = 2.0  # between tries to write to a database that is full or locked
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class Carrier:
@@ -33,6 +33,11 @@ class Carrier:
 
     def carry_out(self, job_id: str) -> None:
         """Bring a job to its end, unless it has ended or is taken over."""
+        with bind_context(job_id=job_id):
+            self._carry_out(job_id)
+            self._never_return_while_stopping()
+
+    def _carry_out(self, job_id: str) -> None:
         context = self._insist(lambda: self._jobs.begin(job_id, self._worker_id))
         if context is None:
             return
@@ -42,10 +47,9 @@ class Carrier:
                 try:
                     self._insist(self._attempt(context))
                 except LeaseLost:
-                    _log.info("Job %s is carried out by another attempt now.", job_id)
+                    _log.info("The job is carried out by another attempt now.")
         finally:
             self._running.pop(job_id, None)
-        self._never_return_while_stopping()
 
     def stop(self) -> None:
         """Let go of all jobs, unfinished: whoever comes next continues them."""
@@ -66,7 +70,7 @@ class Carrier:
         except FluxsmithError as error:
             ending = JobError(code=error.code, message=error.message, hint=error.hint)
         except Exception:  # noqa: BLE001 - the edge of a job: whatever happens, the job ends
-            _log.exception("Job %s failed.", context.job_id)
+            _log.exception("The job failed.")
             ending = _internal_error(context.job_id)
         else:
             return context.complete
@@ -89,7 +93,7 @@ class Carrier:
             try:
                 return write()
             except StorageError as error:
-                _log.warning("The database refuses; trying again: %s", error)
+                _log.warning("The database refuses; trying again.", error=str(error))
                 self._stopping.wait(RETRY_S)
 
     def _never_return_while_stopping(self) -> None:

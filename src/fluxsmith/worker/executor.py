@@ -15,11 +15,12 @@ from dbos import DBOS, DBOSClient
 from fluxsmith.core.database import Database
 from fluxsmith.core.job_schema import QueueName
 from fluxsmith.core.jobs import APPLICATION, APPLICATION_VERSION, WORKFLOW
+from fluxsmith.core.logging import get_logger
 
 # How many jobs of a queue one worker carries out at once, and how often it looks for the next.
 QUEUES: dict[QueueName, tuple[int, float]] = {"train": (1, 0.25), "generate": (1, 0.06), "io": (4, 0.25)}
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class Executor:
@@ -56,7 +57,7 @@ class Executor:
         """Put back into their queues the jobs of workers that are not among `holders`."""
         for status in DBOS.list_workflows(status="PENDING", load_input=False, load_output=False):
             if status.executor_id not in holders and status.queue_name is not None:
-                _log.warning("Taking job %s over from %s.", status.workflow_id, status.executor_id)
+                _log.warning("Taking a job over.", job_id=status.workflow_id, worker=status.executor_id)
                 DBOS.resume_workflow(status.workflow_id, queue_name=status.queue_name)
 
     def stop(self) -> None:

@@ -7,7 +7,6 @@ unfinished and ends within seconds, whatever still runs in it; whoever comes nex
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 from fluxsmith.core import workers
 from fluxsmith.core.job_schema import WorkerState
 from fluxsmith.core.jobs import Handler, JobContext
+from fluxsmith.core.logging import get_logger
 from fluxsmith.core.workers import WorkerRegistry
 from fluxsmith.errors import FluxsmithError
 from fluxsmith.worker.carrier import Carrier
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ENDS_WITHIN_S = 5.0
 WARM_UP_AGAIN_S = 30.0  # weights may be copied into place while the worker runs
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 def run_worker(container: ServiceContainer, *, supervised: bool = False) -> None:
@@ -49,12 +49,12 @@ def run_worker(container: ServiceContainer, *, supervised: bool = False) -> None
     worker_id, lock = lock_slot(container.settings.data_dir)
     worker = Worker(container, worker_id)
     worker.start()
-    _log.info("Worker %s is at work.", worker_id)
+    _log.info("The worker is at work.", worker=worker_id)
     stop.wait()
     _in_background("deadline", _end_in_time)
     worker.stop()
     lock.release()
-    logging.shutdown()
+    sys.stderr.flush()
     os._exit(0)  # threads that still draw or wait must not hold the process
 
 
@@ -106,17 +106,17 @@ class Worker:
         try:
             self._registry.beat(self._id, os.getpid(), self._state, self._detail, self._started_at)
         except FluxsmithError as error:
-            _log.warning("The heartbeat could not be written: %s", error)
+            _log.warning("The heartbeat could not be written.", error=str(error))
 
     def _warm_up(self) -> None:
         """Load the local provider's model, and tell everybody whether that went well."""
         while not self._stopped.is_set():
             try:
-                self._container.providers.get("local").warm_up()
+                self._container.providers.get("local").warm_up(self._container.settings.model)
                 self._state, self._detail = "ready", ""
             except FluxsmithError as error:
                 self._state, self._detail = "failing", str(error)
-                _log.error("The model cannot be loaded: %s", error)
+                _log.error("The model cannot be loaded.", error=str(error))
             except Exception as error:  # noqa: BLE001 - the edge of a thread
                 self._state, self._detail = "failing", f"{type(error).__name__}: {error}"
                 _log.exception("The model cannot be loaded.")

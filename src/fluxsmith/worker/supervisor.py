@@ -7,17 +7,15 @@ process goes, however it goes, the pipe ends and the worker with it.
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fluxsmith.config.settings import Settings
+from fluxsmith.config.settings import Settings
+from fluxsmith.core.logging import get_logger
 
 COMMAND = (sys.executable, "-m", "fluxsmith", "worker", "--supervised")
 FIRST_PAUSE_S = 0.2
@@ -25,7 +23,7 @@ LONGEST_PAUSE_S = 30.0
 SETTLED_AFTER_S = 30.0  # a worker that lived this long starts again without a pause
 ENDS_WITHIN_S = 8.0  # longer than a worker takes to end by itself
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class Supervisor:
@@ -37,7 +35,7 @@ class Supervisor:
     """
 
     def __init__(self, settings: Settings, command: Sequence[str] = COMMAND) -> None:
-        self._watchers = [_Watcher(command) for _ in range(settings.workers)]
+        self._watchers = [_Watcher(command, settings.for_child()) for _ in range(settings.workers)]
 
     def start(self) -> None:
         """Start all workers and keep them alive from now on."""
@@ -59,9 +57,10 @@ class Supervisor:
 class _Watcher(threading.Thread):
     """One worker, and the thread that starts it again."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
         super().__init__(name="worker-watch", daemon=True)
         self._command = list(command)
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
         self._lock = threading.Lock()
@@ -87,7 +86,7 @@ class _Watcher(threading.Thread):
             pause_s = (
                 FIRST_PAUSE_S if killed or lived_s > SETTLED_AFTER_S else min(pause_s * 2, LONGEST_PAUSE_S)
             )
-            _log.warning("The worker ended %s after %.0f s; starting it again.", _how(code), lived_s)
+            _log.warning("The worker ended; starting it again.", how=_how(code), lived_s=round(lived_s, 1))
             self._ending.wait(pause_s)
 
     def tell_to_end(self) -> None:
@@ -116,7 +115,9 @@ class _Watcher(threading.Thread):
             if self._ending.is_set():
                 return 0
             # Its own session: Ctrl-C in the terminal is for the server, which then ends its workers.
-            process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)
+            process = subprocess.Popen(
+                self._command, env=self._environment, stdin=subprocess.PIPE, start_new_session=True
+            )
             self._process = process
         code = process.wait()
         if process.stdin is not None:
