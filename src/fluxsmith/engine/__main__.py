@@ -58,10 +58,15 @@ def _train(spec: TrainSpec, run_dir: Path, events: LineEvents) -> int:
 
     keep_freed_memory()
     use_all_cores()
+    from fluxsmith.engine.losses import LossLog
     from fluxsmith.engine.outcome import earlier_result
     from fluxsmith.engine.trainer import train
 
-    result = earlier_result(spec, run_dir) or train(spec, run_dir, events)
+    result = earlier_result(spec, run_dir)
+    if result is None:
+        result = train(spec, run_dir, events)
+    else:
+        LossLog(spec, events, lazily=False).restore(result.losses)
     events.write("done", lora_path=str(result.lora_path), facts=result.facts)
     return DONE
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from fluxsmith.engine.events import TrainEvents
+from fluxsmith.engine.optimizer import learning_rate
 from fluxsmith.engine.spec import TrainSpec
 from fluxsmith.errors import EngineError
 
@@ -33,9 +35,14 @@ class LossLog:
         self._fetched_at = self._started_at = time.monotonic()
         self._first_step = 0
 
-    def restore(self, losses: list[float]) -> None:
-        """Take over the losses of the steps before a checkpoint."""
+    def restore(self, losses: Sequence[float]) -> None:
+        """Take over the losses of an earlier attempt, and tell them again: who listened may not have
+        written the last of them down before it died.
+        """
         self.losses = list(losses)
+        for step, loss in enumerate(losses, start=1):
+            rate = learning_rate(self._spec, step - 1)
+            self._events.progress("Training", step, self._spec.steps, loss=loss, learning_rate=rate)
 
     def start(self, step: int) -> None:
         """Begin to measure time at a step."""

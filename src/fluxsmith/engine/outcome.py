@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,11 @@ _RESULT = "result.json"
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The LoRA file, and facts about the run as JSON values."""
+    """The LoRA file, facts about the run as JSON values, and the loss of every step."""
 
     lora_path: Path
     facts: dict[str, object]
+    losses: tuple[float, ...]
 
 
 def finish(
@@ -34,6 +35,7 @@ def finish(
     parameters: Mapping[str, nn.Parameter],
     run_dir: Path,
     facts: Mapping[str, object],
+    losses: Sequence[float],
 ) -> TrainResult:
     """Write the LoRA file of a run, extracting one if all weights were trained.
 
@@ -68,8 +70,8 @@ def finish(
         tensors = lora_tensors(model.transformer)
     path = run_dir / _LORA
     write_lora(path, tensors, spec.lora_rank, spec.lora_alpha, _metadata(spec, model))
-    write_json(run_dir / _RESULT, {"fingerprint": spec.fingerprint(), "facts": gathered})
-    return TrainResult(path, gathered)
+    write_json(run_dir / _RESULT, {"fingerprint": spec.fingerprint(), "facts": gathered, "losses": losses})
+    return TrainResult(path, gathered, tuple(losses))
 
 
 def earlier_result(spec: TrainSpec, run_dir: Path) -> TrainResult | None:
@@ -78,7 +80,7 @@ def earlier_result(spec: TrainSpec, run_dir: Path) -> TrainResult | None:
         kept = json.loads((run_dir / _RESULT).read_text(encoding="utf-8"))
         check_lora(run_dir / _LORA)
         if kept["fingerprint"] == spec.fingerprint():
-            return TrainResult(run_dir / _LORA, kept["facts"])
+            return TrainResult(run_dir / _LORA, kept["facts"], tuple(kept["losses"]))
     except (OSError, ValueError, KeyError, EngineError):
         return None
     return None

@@ -75,7 +75,7 @@ def train(spec: TrainSpec, run_dir: Path, events: TrainEvents) -> TrainResult:
     _loop(run, samples, events)
     facts = {"resumed_at": resumed_at, "train_s": round(time.monotonic() - started, 2), **run.log.summary()}
     events.progress("Saving", spec.steps, spec.steps)
-    result = finish(spec, model, run.parameters, run_dir, facts)
+    result = finish(spec, model, run.parameters, run_dir, facts, run.log.losses)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
     return result
 
