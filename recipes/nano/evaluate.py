@@ -31,7 +31,7 @@ PROMPTS = 300
 
 def load_pipeline(folder: Path) -> Flux2KleinPipeline:
     """The pipeline in float32, quiet."""
-    pipeline = Flux2KleinPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipeline = Flux2KleinPipeline.from_pretrained(folder, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -20,7 +20,7 @@ from recipes.nano.scenes import Scene, draw, plain_scenes, random_scene
 from recipes.nano.things import known_things
 from recipes.nano.workplace import Workplace
 
-SCENES = 15_000
+SCENES = 12_000
 SIDES = (64, 128)
 
 
