@@ -42,8 +42,9 @@ class Settings(BaseSettings):
         description="sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/name; "
         "empty for a SQLite file in the data folder.",
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="Where models run; auto takes a GPU if there is one."
+    device: str = Field(
+        "auto",
+        description="Where models run: auto (a GPU if there is one), cpu, cuda, or one of several: cuda:1.",
     )
     model: str = Field("nano", min_length=1, description="Base model that is chosen at first.")
     models_dir: Path | None = Field(
@@ -178,6 +179,13 @@ class Settings(BaseSettings):
                 },
             )
         return value
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value.lower()):
+            raise PydanticCustomError("setting-invalid", "auto, cpu, cuda or cuda:N")
+        return value.lower()
 
     @field_validator("public_url")
     @classmethod

@@ -103,7 +103,7 @@ def _expected(kind: str, message: str, context: Mapping[str, Any]) -> str:
     }
     if kind in words:
         return words[kind].format(**context)
-    return message if "hint" in context else message.removeprefix("Input should be ")
+    return message.removeprefix("Input should be ")
 
 
 def _limits(field: FieldInfo) -> tuple[Any, Any]:

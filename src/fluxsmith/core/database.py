@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from fluxsmith.core import schema
 from fluxsmith.core.logging import get_logger
-from fluxsmith.errors import ConfigError, StorageError
+from fluxsmith.errors import ConfigError, NotFoundError, StorageError, UnsupportedError
 
 BUSY_TIMEOUT_MS = 30_000  # writers queue for the one write lock; DBOS waits as long
 POOL_SIZE = 8
@@ -97,6 +97,25 @@ class Database:
         with self.reading() as session:
             session.execute(sa.text("SELECT 1"))
 
+    def backup(self) -> Path:
+        """Copy a SQLite database beside itself while others use it, and return where the copy is.
+
+        Raises:
+            UnsupportedError: it is not SQLite.
+            NotFoundError: it does not exist yet.
+            StorageError: the copy cannot be written.
+        """
+        if self.path is None:
+            raise UnsupportedError(
+                "backup-unsupported",
+                "Only a SQLite database is copied here.",
+                hint="Use pg_dump for PostgreSQL.",
+            )
+        if not self.path.exists():
+            raise NotFoundError("database-not-found", f"There is no database {self.path} yet.")
+        with self._translated():
+            return self._back_up(self.path)
+
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
@@ -112,7 +131,7 @@ class Database:
                 hint="Give your user write access to the folder, or set FLUXSMITH_DATA_DIR to another one.",
             ) from error
 
-    def _back_up(self, path: Path) -> None:
+    def _back_up(self, path: Path) -> Path:
         """Copy the file beside itself with SQLite's own online backup, and keep the newest few."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         target = path.with_name(f"{path.name}.{stamp}.bak")
@@ -124,6 +143,7 @@ class Database:
             source.backup(copy)
         for old in sorted(path.parent.glob(f"{path.name}.*.bak"))[:-KEPT_BACKUPS]:
             old.unlink(missing_ok=True)
+        return target
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

@@ -94,6 +94,25 @@ class LocalProvider:
             hint=_INSTALL_HINT,
         )
 
+    def folder_of(self, model: str) -> Path:
+        """Where a base model's files lie.
+
+        Raises:
+            NotFoundError: there is no such model.
+        """
+        return self._folder(model).path
+
+    def device_name(self) -> str:
+        """The device that models run on, in words; loads torch.
+
+        Raises:
+            EngineError: `device-missing`: the one that is set is not there.
+        """
+        from fluxsmith.engine.device import choose_device
+
+        device = choose_device(self._device)
+        return f"{device} (set to {self._device})"
+
     def warm_up(self, model: str = "nano") -> None:
         """Load a base model now, so that the first picture comes soon.
 

@@ -1,0 +1,98 @@
+"""`fluxsmith models`: list what can be drawn with, export LoRAs, delete them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fluxsmith.cli.output import JSON_HELP, print_json, print_table, size
+from fluxsmith.errors import ValidationError
+
+if TYPE_CHECKING:
+    from fluxsmith.container import ServiceContainer
+
+app = typer.Typer(help="Base models and the LoRAs that were trained here.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
+ModelName = Annotated[str, typer.Argument(help="A model's id, or its name if no other has it.")]
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """List base models, then LoRAs, newest first."""
+    from fluxsmith.cli.session import services
+    from fluxsmith.core.actor import LOCAL_OWNER
+
+    with services() as container:
+        found = container.models.list(LOCAL_OWNER)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (one.id, one.name, one.kind, one.base_model, one.trigger_word or "", size(one.size_bytes))
+        for one in found
+    ]
+    print_table(("ID", "NAME", "KIND", "BASE", "TRIGGER", "SIZE"), rows)
+
+
+@app.command("export")
+def export_model(
+    model: ModelName,
+    target: Annotated[Path, typer.Argument(help="The file to write, or a folder for it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy a LoRA's safetensors file; diffusers loads it with `load_lora_weights`."""
+    from fluxsmith.cli.files import copy_file
+    from fluxsmith.cli.session import services
+    from fluxsmith.core.actor import LOCAL_OWNER
+
+    with services() as container:
+        found = container.models.get(LOCAL_OWNER, find_model(container, model))
+        if found.kind == "base":
+            raise ValidationError(
+                "not-a-lora",
+                f"'{found.id}' is a base model, a folder of weights; only LoRAs are exported.",
+                hint="`fluxsmith models list` shows which models are LoRAs.",
+            )
+        written = copy_file(container.models.file(LOCAL_OWNER, found.id), target, f"{found.id}.safetensors")
+    if as_json:
+        print_json({"id": found.id, "file": str(written)})
+    else:
+        typer.echo(f"Wrote {written}")
+
+
+@app.command("delete")
+def delete_model(model: ModelName, as_json: AsJson = False) -> None:
+    """Delete a LoRA."""
+    from fluxsmith.cli.session import services
+    from fluxsmith.core.actor import LOCAL_OWNER
+
+    with services() as container:
+        gone = container.models.delete(LOCAL_OWNER, find_model(container, model))
+    if as_json:
+        print_json(gone)
+    else:
+        typer.echo(f"Deleted '{gone.name}'.")
+
+
+def find_model(container: ServiceContainer, wanted: str) -> str:
+    """The id of the model with that id or that name.
+
+    Raises:
+        ValidationError: several have the name.
+        NotFoundError: `wanted` is neither.
+    """
+    from fluxsmith.core.actor import LOCAL_OWNER
+
+    known = container.models.list(LOCAL_OWNER)
+    if any(model.id == wanted for model in known):
+        return wanted
+    named = [model.id for model in known if model.name == wanted]
+    if len(named) > 1:
+        raise ValidationError(
+            "model-ambiguous",
+            f"{len(named)} models are named '{wanted}'.",
+            hint=f"Use an id: {', '.join(named)}.",
+        )
+    return named[0] if named else wanted
