@@ -1,0 +1,152 @@
+"""How the Finetune page shows things: a set of pictures, a running finetune, the list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from fluxsmith.services.datasets.schema import Dataset
+from fluxsmith.services.finetuning import Finetune
+from fluxsmith.ui import parts
+from fluxsmith.ui.curve import loss_curve
+from fluxsmith.ui.icons import icon
+from fluxsmith.ui.media import sample_url, thumbnail_url
+from fluxsmith.ui.watch import Sample, Watched
+
+SHOWN_SETS = 5
+SHOWN_FINETUNES = 20
+
+
+def picture_grid(dataset: Dataset, captions: Sequence[str]) -> str:
+    """The chosen pictures with their captions to edit.
+
+    Args:
+        dataset: what was chosen.
+        captions: the words that each picture would be trained with if it had none of its own.
+    """
+    cells = "".join(
+        f'<li><img src="{thumbnail_url(dataset.id, image.id)}" alt="{escape(image.filename, quote=True)}" '
+        f'loading="lazy" width="160" height="160"/>'
+        f'<textarea rows="2" data-edit="caption" data-image="{image.id}" '
+        f'aria-label="Caption of {escape(image.filename, quote=True)}" '
+        f'placeholder="{escape(words, quote=True)}">{escape(image.caption or "")}</textarea></li>'
+        for image, words in zip(dataset.images, captions, strict=True)
+    )
+    count = len(dataset.images)
+    notes = "".join(f"<p class='fs-note'>{escape(note)}</p>" for note in dataset.notes)
+    return (
+        f'<div class="fs-set"><div class="fs-set-head"><strong>{escape(dataset.name)}</strong>'
+        f"<span>{count} {'picture' if count == 1 else 'pictures'}</span>"
+        f"{parts.act('Choose others', 'clear', kind='fs-quiet')}</div>{notes}"
+        f'<ul class="fs-thumbs">{cells}</ul></div>'
+    )
+
+
+def set_choices(datasets: Sequence[Dataset]) -> str:
+    """Ways to begin without a file at hand: the sample set, and sets used before."""
+    earlier = "".join(
+        f'<button type="button" class="fs-chip" data-act="use" data-dataset="{dataset.id}">'
+        f'<img src="{thumbnail_url(dataset.id, dataset.images[0].id)}" alt="" width="24" height="24"/>'
+        f"<span>{escape(dataset.name)}</span><small>{len(dataset.images)}</small></button>"
+        for dataset in datasets[:SHOWN_SETS]
+        if dataset.images
+    )
+    again = f'<span class="fs-chips-title">Used before</span>{earlier}' if earlier else ""
+    sample = parts.act("Use the sample set", "sample", icon_name="pictures")
+    return f'<div class="fs-chips">{sample}{again}</div>'
+
+
+def finetune_card(finetune: Finetune, watched: Watched) -> str:
+    """One finetune opened: the strip while it runs, its end in words, the curve and the samples."""
+    job = finetune.job
+    total = finetune.parameters.steps
+    head = (
+        '<div class="fs-card-head"><div>'
+        f"<h2>{escape(finetune.name)}</h2>{parts.verdict(job)}</div>"
+        f"{parts.act('Close', 'close', icon_name='close', kind='fs-quiet')}</div>"
+    )
+    facts = parts.facts(
+        [
+            ("Trigger word", finetune.trigger_word),
+            ("Base", finetune.base_model),
+            ("Pictures", str(finetune.pictures)),
+            ("Steps", f"{total:,}"),
+        ]
+    )
+    detail = ""
+    if watched.losses or not job.ended:
+        samples = sample_strip(finetune.id, watched.samples, waiting=not job.ended)
+        detail = f'<div class="fs-detail">{loss_curve(watched.losses, total)}{samples}</div>'
+    return (
+        f'<section class="fs-card fs-job" data-job="{finetune.id}" data-state="{job.state}" aria-label="Finetune '
+        f'{escape(finetune.name, quote=True)}">{head}{_state_line(finetune, watched)}{detail}{facts}</section>'
+    )
+
+
+def sample_strip(finetune_id: str, samples: Sequence[Sample], *, waiting: bool) -> str:
+    """The live samples, one after the other over the steps."""
+    if not samples:
+        says = "Pictures drawn on the way appear here." if waiting else "No pictures were drawn on the way."
+        return f'<div class="fs-samples" data-empty><p>{says}</p></div>'
+    cells = "".join(
+        f'<li><button type="button" data-view="{sample_url(finetune_id, sample.storage_key)}" '
+        f'data-says="Step {sample.step:,} · {escape(sample.prompt, quote=True)}">'
+        f'<img src="{sample_url(finetune_id, sample.storage_key)}" width="128" height="128" '
+        f'alt="Sample after step {sample.step:,}: {escape(sample.prompt, quote=True)}"/></button>'
+        f"<span>step {sample.step:,}</span></li>"
+        for sample in samples
+    )
+    return f'<div class="fs-samples"><strong>On the way</strong><ul data-viewer>{cells}</ul></div>'
+
+
+def finetune_list(finetunes: Sequence[Finetune], opened: str | None) -> str:
+    """Recent finetunes, newest first; a click opens one."""
+    if not finetunes:
+        return parts.empty_state(
+            "finetune",
+            "No finetunes yet",
+            "What you train appears here with its state, and stays after a reload.",
+        )
+    rows = "".join(_row(finetune, finetune.id == opened) for finetune in finetunes[:SHOWN_FINETUNES])
+    return f'<ul class="fs-rows">{rows}</ul>'
+
+
+def _row(finetune: Finetune, opened: bool) -> str:
+    job = finetune.job
+    numbers = f"{job.step:,} of {job.total:,}" if job.state == "running" and job.total else ""
+    return (
+        f'<li><button type="button" data-act="open" data-finetune="{finetune.id}"'
+        f"{' aria-current=true' if opened else ''}><strong>{escape(finetune.name)}</strong>"
+        f"<span>{escape(finetune.trigger_word)} · {finetune.base_model}</span>{parts.verdict(job)}"
+        f"<span class='fs-number'>{numbers}</span><span>{parts.ago(finetune.created_at)}</span></button></li>"
+    )
+
+
+def _state_line(finetune: Finetune, watched: Watched) -> str:
+    job = finetune.job
+    if job.state == "failed":
+        error = job.error
+        return parts.error_box(error.message, error.hint) if error else parts.error_box("It failed.")
+    if job.state == "cancelled":
+        return '<p class="fs-end">Cancelled. Nothing was kept of it.</p>'
+    if job.state == "done":
+        took = _took(finetune)
+        return (
+            f'<div class="fs-end"><p>“{escape(finetune.name)}” is trained{took}. Say '
+            f"<b>{escape(finetune.trigger_word)}</b> in a prompt to call it up.</p>"
+            f'<a class="fs-button fs-next" href="/generate?model={finetune.id}">{icon("generate")}Draw with it</a></div>'
+        )
+    return parts.strip(
+        job,
+        lead=icon("finetune"),
+        title=watched.message or finetune.name,
+        waiting="Waits for its turn",
+        unit="steps",
+    )
+
+
+def _took(finetune: Finetune) -> str:
+    job = finetune.job
+    if job.started_at is None or job.ended_at is None:
+        return ""
+    return f" after {parts.duration((job.ended_at - job.started_at).total_seconds())}"

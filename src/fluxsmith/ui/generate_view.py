@@ -1,0 +1,109 @@
+"""How the Generate page shows things: what is being drawn, and everything drawn so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from fluxsmith.services.inference import Generation
+from fluxsmith.services.models import Model
+from fluxsmith.ui import parts
+from fluxsmith.ui.icons import icon
+from fluxsmith.ui.media import download_url, output_url
+
+
+def model_line(model: Model | None) -> str:
+    """What calls the chosen LoRA up, or that none is used."""
+    if model is None or not model.trigger_word:
+        return '<p class="fs-trigger">No LoRA: the base model as it is.</p>'
+    return (
+        f'<p class="fs-trigger">Say <b>{escape(model.trigger_word)}</b> to call up {escape(model.name)}.</p>'
+    )
+
+
+def gallery(generations: Sequence[Generation], names: Mapping[str, str]) -> str:
+    """All generations, newest first.
+
+    Args:
+        generations: newest first.
+        names: what the models are called, by id.
+    """
+    if not generations:
+        return parts.empty_state(
+            "generate", "Nothing drawn yet", "Write what you want to see, and it is drawn here."
+        )
+    return (
+        '<div class="fs-gallery" data-viewer>'
+        + "".join(
+            _generation(generation, names.get(generation.model, "a deleted LoRA"))
+            for generation in generations
+        )
+        + "</div>"
+    )
+
+
+def _generation(generation: Generation, model_name: str) -> str:
+    job = generation.job
+    ended = job.ended
+    top = ""
+    if not ended:
+        top = parts.strip(
+            job, lead=icon("generate"), title=_title(generation), waiting="Waits for its turn", unit="steps"
+        )
+    elif job.state == "failed":
+        top = (
+            parts.error_box(job.error.message, job.error.hint) if job.error else parts.error_box("It failed.")
+        )
+    tiles = _tiles(generation) if job.state in ("queued", "running", "done") else ""
+    columns = min(max(generation.count, 1), 4)
+    return (
+        f'<article class="fs-generation" data-state="{job.state}" data-generation="{generation.id}">{top}'
+        f'<ul class="fs-tiles" style="--columns:{columns}">{tiles}</ul>{_says(generation, model_name)}</article>'
+    )
+
+
+def _tiles(generation: Generation) -> str:
+    shape = f'style="aspect-ratio:{generation.width}/{generation.height}"'
+    if not generation.outputs:
+        return f'<li class="fs-tile"><i class="fs-blank" {shape}></i></li>' * generation.count
+    return "".join(_tile(generation, index, shape) for index in range(len(generation.outputs)))
+
+
+def _tile(generation: Generation, index: int, shape: str) -> str:
+    output = generation.outputs[index]
+    url = output_url(generation.id, index)
+    prompt = escape(generation.prompt or "No prompt", quote=True)
+    size = f"{output.width} × {output.height} px"
+    if (output.native_width, output.native_height) != (output.width, output.height):
+        size += f", drawn at {output.native_width} × {output.native_height} and scaled"
+    download = download_url(generation.id, index, generation.output_format)
+    return (
+        f'<li class="fs-tile"><button type="button" data-view="{url}" data-says="{prompt}" '
+        f'data-facts="Seed {output.seed} · {size}" data-download="{download}" data-reuse="{generation.id}">'
+        f'<img src="{url}" alt="{prompt}" {shape} loading="lazy"/></button>'
+        f'<a class="fs-over" href="{download}" download title="Download" aria-label="Download picture {index + 1}">'
+        f"{icon('download')}</a></li>"
+    )
+
+
+def _says(generation: Generation, model_name: str) -> str:
+    details = [model_name]
+    if generation.strength != 1.0:
+        details.append(f"strength {generation.strength:g}")
+    details += [f"{generation.width} × {generation.height}", f"seed {generation.seed}"]
+    if generation.job.state == "cancelled":
+        details.append("cancelled")
+    return (
+        f'<div class="fs-says"><p title="{escape(generation.prompt, quote=True)}">{_prompt(generation)}</p>'
+        f"<p><span>{escape(' · '.join(details))} · {parts.ago(generation.created_at)}</span>"
+        f"{parts.act('Use these settings', 'reuse', kind='fs-quiet', generation=generation.id)}"
+        f"{parts.act('Delete', 'delete', kind='fs-quiet', generation=generation.id)}</p></div>"
+    )
+
+
+def _prompt(generation: Generation) -> str:
+    return escape(generation.prompt) if generation.prompt.strip() else "<em>No prompt</em>"
+
+
+def _title(generation: Generation) -> str:
+    return "Drawing 1 picture" if generation.count == 1 else f"Drawing {generation.count} pictures"

@@ -1,0 +1,100 @@
+// What the studio does in the browser: the picture viewer, the address of the opened finetune, and folds
+// that remember themselves. No state of the work lives here: that is the services'.
+(() => {
+  const icons = {
+    shut: 'M6 6l12 12M18 6L6 18',
+    previous: 'M15 5l-7 7 7 7',
+    following: 'M9 5l7 7-7 7',
+  };
+  const svg = (path) => `<svg class="fs-icon" viewBox="0 0 24 24" fill="none" stroke="currentColor" ` +
+    `stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="${path}"/></svg>`;
+
+  let dialog, group = [], at = 0;
+
+  function makeDialog() {
+    dialog = document.createElement('dialog');
+    dialog.className = 'fs-viewer';
+    dialog.setAttribute('aria-label', 'Picture');
+    dialog.innerHTML = `<figure><img alt=""></figure>
+      <button type="button" class="fs-turn fs-previous" aria-label="Previous picture">${svg(icons.previous)}</button>
+      <button type="button" class="fs-turn fs-following" aria-label="Next picture">${svg(icons.following)}</button>
+      <button type="button" class="fs-shut" aria-label="Close">${svg(icons.shut)}</button>
+      <footer><p><span></span><br><small></small></p>
+      <button type="button" class="fs-button fs-again">Use these settings</button>
+      <a class="fs-button fs-save" download>Download</a></footer>`;
+    (document.querySelector('.gradio-container') || document.body).append(dialog);
+    dialog.querySelector('.fs-previous').onclick = () => show(at - 1);
+    dialog.querySelector('.fs-following').onclick = () => show(at + 1);
+    dialog.querySelector('.fs-shut').onclick = () => dialog.close();
+    dialog.querySelector('figure').onclick = (event) => {
+      if (event.target.tagName === 'IMG') event.target.toggleAttribute('data-pixels');
+      else dialog.close();
+    };
+    dialog.querySelector('.fs-again').onclick = () => {
+      const id = group[at].dataset.reuse;
+      dialog.close();
+      document.querySelector(`[data-act="reuse"][data-generation="${id}"]`)?.click();
+      window.scrollTo({top: 0, behavior: 'smooth'});
+    };
+    dialog.addEventListener('keydown', (event) => {
+      if (event.key === 'ArrowLeft') show(at - 1);
+      if (event.key === 'ArrowRight') show(at + 1);
+    });
+  }
+
+  function show(index) {
+    if (index < 0 || index >= group.length) return;
+    at = index;
+    const {view, says, facts, download, reuse} = group[at].dataset;
+    const picture = dialog.querySelector('img');
+    picture.removeAttribute('data-pixels');
+    picture.src = view;
+    picture.alt = says;
+    dialog.querySelector('footer span').textContent = says;
+    dialog.querySelector('footer small').textContent = facts || '';
+    dialog.querySelector('.fs-again').style.display = reuse ? '' : 'none';
+    dialog.querySelector('.fs-save').href = download || view;
+    dialog.querySelector('.fs-previous').hidden = at === 0;
+    dialog.querySelector('.fs-following').hidden = at === group.length - 1;
+  }
+
+  document.addEventListener('click', (event) => {
+    const hit = event.target.closest?.('[data-view]');
+    if (!hit) return;
+    if (!dialog?.isConnected) makeDialog();
+    group = [...(hit.closest('[data-viewer]') || hit.parentElement).querySelectorAll('[data-view]')];
+    dialog.showModal();
+    show(group.indexOf(hit));
+  });
+
+  // Folds called "Advanced" stay as they were left, page by page.
+  document.addEventListener('click', (event) => {
+    const fold = event.target.closest?.('.fs-advanced');
+    const button = fold?.querySelector(':scope > button');
+    if (!button?.contains(event.target)) return;
+    setTimeout(() => localStorage.setItem(fold.id, button.classList.contains('open') ? '1' : ''), 50);
+  });
+  const seen = new WeakSet();
+  new MutationObserver(() => {
+    for (const fold of document.querySelectorAll('.fs-advanced')) {
+      const button = fold.querySelector(':scope > button');
+      if (!button || seen.has(fold)) continue;
+      seen.add(fold);
+      if (localStorage.getItem(fold.id) && !button.classList.contains('open')) button.click();
+    }
+    const title = document.querySelector('.fs-title h1')?.textContent;
+    if (title && document.title !== `${title} · fluxsmith`) document.title = `${title} · fluxsmith`;
+  }).observe(document.documentElement, {childList: true, subtree: true});
+
+  // The opened finetune is in the address, so that a reload or another device opens the same one.
+  window.fluxsmith = {
+    rememberJob() {
+      const card = document.querySelector('.fs-job');
+      const address = new URL(location.href);
+      if (card) address.searchParams.set('job', card.dataset.job);
+      else address.searchParams.delete('job');
+      history.replaceState(history.state, '', address);
+      if (card && card.getBoundingClientRect().top < 0) card.scrollIntoView({behavior: 'smooth', block: 'start'});
+    },
+  };
+})();
