@@ -1,14 +1,15 @@
 """Files of the studio: pictures, LoRAs, results, each under a key like `datasets/<id>/<sha256>.png`.
 
-obstore does the storing; what its local store leaves open is done around it: the name that a half-written
-file must not have, fsync of file and folder, 0600 and 0700 whatever the umask, and the content's hash.
-Rows say what a file means; nothing here knows owners or kinds.
+obstore reads, lists, renames and deletes. Its local store writes without fsync, under the umask, and holds
+on to the space for a while after a full disk; so a file is written here, hashed on the way, and renamed
+by obstore when it is whole. Rows say what a file means; nothing here knows owners or kinds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import re
 import uuid
@@ -66,7 +67,7 @@ class StorageService:
             meter = _Meter(chunks)
             part = f"{key}.{uuid.uuid4().hex}.part"
             try:
-                self._write(part, meter, target)
+                self._write(self._root / part, meter)
                 if sha256 is not None and meter.sha256 != sha256:
                     raise _damaged(target, sha256, meter.sha256)
                 obstore.rename(self._store, part, key)
@@ -145,11 +146,13 @@ class StorageService:
         except (OSError, BaseError) as error:
             raise storage_error(error, folder) from error
 
-    def _write(self, part: str, meter: _Meter, target: Path) -> None:
-        obstore.put(self._store, part, iter(meter), chunk_size=CHUNK_BYTES, max_concurrency=2)
-        path = self._root / part
-        path.chmod(0o600)
-        _sync(path)
+    def _write(self, path: Path, meter: _Meter) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            for chunk in meter:
+                _write_all(file, chunk)
+            os.fchmod(file.fileno(), 0o600)  # the umask may have taken even these
+            os.fsync(file.fileno())
 
     def _path(self, key: str) -> Path:
         segments = key.split("/")
@@ -220,6 +223,12 @@ def _chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
             yield chunk
     except OSError as error:
         raise storage_error(error, path) from error
+
+
+def _write_all(file: io.FileIO, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _sync(path: Path) -> None:
