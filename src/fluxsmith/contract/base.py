@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 
 class OutputFormat(StrEnum):
@@ -30,11 +31,24 @@ class Body(BaseModel):
     def _null_is_not_given(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
+        if not all(_is_unicode(value) for value in data.values() if isinstance(value, str)):
+            raise PydanticCustomError("string_unicode", "must be valid Unicode text")
         return {
             name: value
             for name, value in data.items()
             if value is not None or name not in cls.model_fields or cls.model_fields[name].is_required()
         }
+
+
+def _is_unicode(text: str) -> bool:
+    """False for text that JSON can spell but nothing can store: half of a surrogate pair."""
+    if text.isascii():  # at once, however long
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Notified(Body):

@@ -1,1 +1,4 @@
-"""The HTTP edge: BFL's API, our own, files and health."""
+"""The HTTP edge: BFL's API, our own, files and health.
+
+A route parses, calls one service method and shapes the answer; `app` puts all of them together.
+"""

@@ -1,0 +1,156 @@
+"""From BFL's bodies to our services' requests, and refusals back into BFL's field names.
+
+What BFL offers and this server lacks is refused in words here, never ignored. Routes are in `v1`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fluxsmith.container import ServiceContainer
+from fluxsmith.contract.base import Notified
+from fluxsmith.contract.endpoints import NEEDED_CAPABILITY, Endpoint
+from fluxsmith.contract.inputs import FinetuneInputs
+from fluxsmith.core.actor import Actor
+from fluxsmith.core.archives import read_base64
+from fluxsmith.core.validation import ValidationService
+from fluxsmith.errors import FluxsmithError, NotFoundError, UnsupportedError
+from fluxsmith.services.datasets import Upload
+from fluxsmith.services.finetuning import Finetune, FinetuneRequest
+from fluxsmith.services.inference import Generation, GenerationRequest
+from fluxsmith.services.inference.schema import MAX_SEED
+from fluxsmith.services.models import Model
+
+MOST_PICTURES = 20  # what BFL takes in one zip
+AUTOMATIC_SIDE_PX = 1024  # what BFL draws when no size is asked for
+
+_BFL_NAMES = {
+    "name": "finetune_comment",
+    "pictures": "file_data",
+    "model": "finetune_id",
+    "strength": "finetune_strength",
+    "parameters.steps": "iterations",
+    "parameters.learning_rate": "learning_rate",
+    "parameters.lora_rank": "lora_rank",
+}
+
+
+def submit_generation(
+    services: ServiceContainer, actor: Actor, endpoint: Endpoint, body: Notified
+) -> Generation:
+    """Check a request for a picture and hand it to the service.
+
+    Raises:
+        UnsupportedError: it asks for what the model or this server lacks.
+        FluxsmithError: whatever the service refuses, in BFL's field names.
+    """
+    with _in_bfl_names():
+        _refuse_webhooks(body)
+        request = generation_request(body, services.settings.model)
+        model = services.models.get(actor, request.model)
+        if endpoint.finetuned and model.kind != "lora":
+            raise NotFoundError(
+                "model-not-found",
+                f"There is no finetune '{model.id}'.",
+                hint="my_finetunes lists the ids that can be used.",
+                field="finetune_id",
+            )
+        _refuse_lacking(body, model, services.models.list(actor))
+        return services.inference.generate(actor, request)
+
+
+def submit_finetune(services: ServiceContainer, actor: Actor, body: FinetuneInputs) -> Finetune:
+    """Import the zip as a dataset and start training on it: both, or neither.
+
+    Raises:
+        ValidationError: the zip or a parameter cannot be used.
+        FluxsmithError: whatever the services refuse, in BFL's field names.
+    """
+    with _in_bfl_names():
+        _refuse_webhooks(body)
+        request = finetune_request(body, services.settings.model)
+        upload = Upload("file_data.zip", read_base64(body.file_data))
+        dataset = services.datasets.create(actor, request.name, [upload], max_pictures=MOST_PICTURES)
+        try:
+            return services.finetuning.start(actor, request.model_copy(update={"dataset_id": dataset.id}))
+        except BaseException:
+            with contextlib.suppress(FluxsmithError):
+                services.datasets.delete(actor, dataset.id)
+            raise
+
+
+def generation_request(body: Notified, base_model: str) -> GenerationRequest:
+    """The service's request for a body of any generation endpoint.
+
+    Seeds may be any whole number on the wire; ours have 32 bits, so the rest is cut off. The answer
+    tells the seed that was used, and either draws the same picture again.
+    """
+    given = body.model_dump()
+    seed = given.get("seed")
+    values = {
+        "model": given.get("finetune_id", base_model),
+        "prompt": given.get("prompt") or "",
+        "width": given.get("width") or AUTOMATIC_SIDE_PX,
+        "height": given.get("height") or AUTOMATIC_SIDE_PX,
+        "seed": None if seed is None else seed % (MAX_SEED + 1),
+        "steps": given.get("steps"),
+        "guidance": given.get("guidance"),
+        "strength": given.get("finetune_strength", 1.0),
+        "output_format": (given.get("output_format") or "jpeg"),
+    }
+    return ValidationService().parse(GenerationRequest, values)
+
+
+def finetune_request(body: FinetuneInputs, base_model: str) -> FinetuneRequest:
+    """The service's request for a body of `/v1/finetune`; its dataset does not exist yet."""
+    values = {
+        "dataset_id": "",
+        "name": body.finetune_comment,
+        "trigger_word": body.trigger_word,
+        "mode": body.mode,
+        "captioning": body.captioning,
+        "base_model": base_model,
+        "parameters": {
+            "steps": body.iterations,
+            "learning_rate": body.learning_rate,
+            "lora_rank": body.lora_rank,
+            "finetune_type": body.finetune_type,
+            "priority": body.priority,
+        },
+    }
+    return ValidationService().parse(FinetuneRequest, values)
+
+
+@contextmanager
+def _in_bfl_names() -> Iterator[None]:
+    try:
+        yield
+    except FluxsmithError as error:
+        error.field = _BFL_NAMES.get(error.field or "", error.field)
+        raise
+
+
+def _refuse_webhooks(body: Notified) -> None:
+    if body.webhook_url is not None:
+        raise UnsupportedError(
+            "webhooks-missing",
+            "This server does not send webhooks, so webhook_url cannot be served.",
+            hint="Leave webhook_url out and poll get_result.",
+            field="webhook_url",
+        )
+
+
+def _refuse_lacking(body: Notified, model: Model, models: list[Model]) -> None:
+    """Refuse fields that ask for a capability that the model lacks, naming models that have it."""
+    for field, capability in NEEDED_CAPABILITY.items():
+        if not getattr(body, field, None) or capability in model.capabilities:
+            continue
+        able = [other.id for other in models if capability in other.capabilities]
+        raise UnsupportedError(
+            "capability-missing",
+            f"The model '{model.name}' cannot do what {field} asks for ({capability}).",
+            hint=f"Models that can: {', '.join(able)}." if able else f"No model here can; leave {field} out.",
+            field=field,
+        )

@@ -1,0 +1,155 @@
+"""What a poll answers: a generation's or a finetune's job in BFL's words.
+
+BFL's states are a closed set; a task of somebody else, a deleted and an unknown one look alike.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from fluxsmith.container import ServiceContainer
+from fluxsmith.contract.answers import (
+    FinetuneResult,
+    PictureResult,
+    ResultResponse,
+    StatusResponse,
+)
+from fluxsmith.core.actor import Actor
+from fluxsmith.core.jobs import Job, JobState
+from fluxsmith.errors import NotFoundError
+from fluxsmith.services.finetuning import Finetune
+from fluxsmith.services.inference import Generation
+from fluxsmith.web.links import ResultFile, ResultLinks
+
+STATUS: dict[JobState, StatusResponse] = {
+    "queued": StatusResponse.pending,
+    "running": StatusResponse.pending,
+    "done": StatusResponse.ready,
+    "failed": StatusResponse.error,
+    "cancelled": StatusResponse.error,
+}
+
+
+def polling_url(base: str, task_id: str) -> str:
+    """Where a client asks for a task's result."""
+    return f"{base}/v1/get_result?id={task_id}"
+
+
+def poll(
+    services: ServiceContainer, actor: Actor, task_id: str, links: ResultLinks, base: str
+) -> ResultResponse:
+    """The state of a task and, when it is ready, its result."""
+    try:
+        return _picture(services.inference.get(actor, task_id), links, base)
+    except NotFoundError:
+        pass
+    try:
+        return _finetune(services.finetuning.get(actor, task_id))
+    except NotFoundError:
+        return ResultResponse(id=task_id, status=StatusResponse.task_not_found)
+
+
+def finetune_details(finetune: Finetune) -> dict[str, Any]:
+    """Every submitted parameter but the pictures, and how the finetune fares."""
+    job, parameters = finetune.job, finetune.parameters
+    return {
+        "finetune_id": finetune.id,
+        "finetune_comment": finetune.name,
+        "trigger_word": finetune.trigger_word,
+        "mode": finetune.mode,
+        "iterations": parameters.steps,
+        "learning_rate": parameters.learning_rate,
+        "captioning": finetune.captioning,
+        "priority": parameters.priority,
+        "finetune_type": parameters.finetune_type,
+        "lora_rank": parameters.lora_rank,
+        "base_model": finetune.base_model,
+        "pictures": finetune.pictures,
+        "status": STATUS[job.state].value,
+        "state": job.state,
+        "stage": job.stage,
+        "step": job.step,
+        "total": job.total,
+        "progress": training_progress(finetune),
+        "eta_s": job.eta_s,
+        "error": job.error.model_dump() if job.error else None,
+        "facts": finetune.facts,
+        "created_at": finetune.created_at.isoformat(),
+        "started_at": _iso(job.started_at),
+        "ended_at": _iso(job.ended_at),
+    }
+
+
+def training_progress(finetune: Finetune) -> float:
+    """How much of the training is done, 0 to 1; what comes before the first step counts as nothing."""
+    job = finetune.job
+    before = job.state != "done" and job.total != finetune.parameters.steps
+    return 0.0 if before else job.progress
+
+
+def _picture(generation: Generation, links: ResultLinks, base: str) -> ResultResponse:
+    job = generation.job
+    if job.state != "done" or not generation.outputs:
+        return _unfinished(generation.id, job, job.progress)
+    output = generation.outputs[0]
+    file = ResultFile(generation.id, 0, generation.output_format)
+    began, ended = job.started_at, job.ended_at
+    return ResultResponse(
+        id=generation.id,
+        status=StatusResponse.ready,
+        progress=1.0,
+        result=PictureResult(
+            sample=base + links.path(file),
+            prompt=generation.prompt,
+            seed=output.seed,
+            start_time=began.timestamp() if began else None,
+            end_time=ended.timestamp() if ended else None,
+            duration=(ended - began).total_seconds() if began and ended else None,
+        ),
+        details=_drawn_at(generation),
+    )
+
+
+def _drawn_at(generation: Generation) -> dict[str, Any]:
+    output = generation.outputs[0]
+    native = f"{output.native_width}×{output.native_height}"
+    asked = f"{output.width}×{output.height}"
+    details: dict[str, Any] = {
+        "model": generation.model,
+        "native_width": output.native_width,
+        "native_height": output.native_height,
+    }
+    if native != asked:
+        details["message"] = f"Drawn at {native}, the model's own size, and scaled to {asked}."
+    return details
+
+
+def _finetune(finetune: Finetune) -> ResultResponse:
+    if finetune.job.state != "done":
+        return _unfinished(finetune.id, finetune.job, training_progress(finetune))
+    return ResultResponse(
+        id=finetune.id,
+        status=StatusResponse.ready,
+        progress=1.0,
+        result=FinetuneResult(
+            finetune_id=finetune.id,
+            finetune_comment=finetune.name,
+            trigger_word=finetune.trigger_word,
+        ),
+    )
+
+
+def _unfinished(task_id: str, job: Job, progress: float) -> ResultResponse:
+    details: dict[str, Any] | None = None
+    if job.error is not None:
+        details = job.error.model_dump()
+    elif job.state == "cancelled":
+        details = {"code": "cancelled", "message": "The task was cancelled.", "hint": ""}
+    elif job.state == "running":
+        details = {"stage": job.stage, "step": job.step, "total": job.total, "eta_s": job.eta_s}
+    return ResultResponse(id=task_id, status=STATUS[job.state], progress=progress, details=details)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

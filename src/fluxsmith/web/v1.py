@@ -1,0 +1,136 @@
+"""BFL's API, at the paths, in the shapes and with the words of its contract.
+
+Generation endpoints come from the table in `contract.endpoints`. Routes are plain functions, so each runs
+in a thread of its own and none holds up the others. Any key is taken, and none is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.security import APIKeyHeader
+
+from fluxsmith.contract.answers import (
+    AsyncResponse,
+    DeleteFinetuneResponse,
+    ErrorResponse,
+    FinetuneDetailResponse,
+    FinetuneResponse,
+    MyFinetunesResponse,
+    ResultResponse,
+)
+from fluxsmith.contract.base import Notified
+from fluxsmith.contract.endpoints import GENERATION_ENDPOINTS, Endpoint
+from fluxsmith.contract.inputs import DeleteFinetuneInputs, FinetuneInputs
+from fluxsmith.web import submissions, tasks
+from fluxsmith.web.context import Base, CurrentActor, Links, Services
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorResponse, "description": words}
+    for status, words in {
+        404: "There is no such model or finetune.",
+        409: "The finetune still trains, did not succeed, or was deleted.",
+        413: "The body is too large.",
+        422: "A field is wrong, or asks for what the model lacks.",
+        429: "Too many tasks wait or run.",
+    }.items()
+}
+_key = APIKeyHeader(name="x-key", scheme_name="APIKeyHeader", auto_error=False)  # shown in /docs
+
+router = APIRouter(prefix="/v1", responses=_ERRORS)
+keyed = [Depends(_key)]
+
+
+@router.get("/get_result", tags=["Utility"], summary="Get Result", operation_id="get_result")
+def get_result(
+    id: Annotated[str, Query(max_length=200)],
+    services: Services,
+    actor: CurrentActor,
+    links: Links,
+    base: Base,
+) -> ResultResponse:
+    """The state of a task and, when it is ready, its result. Needs no key: the id cannot be guessed."""
+    return tasks.poll(services, actor, id, links, base)
+
+
+@router.post("/finetune", tags=["Tasks"], summary="Finetune", operation_id="finetune", dependencies=keyed)
+def finetune(body: FinetuneInputs, services: Services, actor: CurrentActor, base: Base) -> FinetuneResponse:
+    """Train a LoRA on the pictures of a zip; poll `get_result` with the id, or ask `finetune_details`."""
+    started = submissions.submit_finetune(services, actor, body)
+    return FinetuneResponse(
+        id=started.id, finetune_id=started.id, polling_url=tasks.polling_url(base, started.id)
+    )
+
+
+@router.get(
+    "/my_finetunes",
+    tags=["Utility"],
+    summary="My Finetunes",
+    operation_id="my_finetunes",
+    dependencies=keyed,
+)
+def my_finetunes(services: Services, actor: CurrentActor) -> MyFinetunesResponse:
+    """List all finetune_ids created by the user."""
+    return MyFinetunesResponse(finetunes=[finetune.id for finetune in services.finetuning.list(actor)])
+
+
+@router.get(
+    "/finetune_details",
+    tags=["Utility"],
+    summary="Finetune Details",
+    operation_id="finetune_details",
+    dependencies=keyed,
+)
+def finetune_details(
+    finetune_id: Annotated[str, Query(max_length=200)], services: Services, actor: CurrentActor
+) -> FinetuneDetailResponse:
+    """Every parameter of a finetune but its pictures, and how it fares."""
+    found = services.finetuning.get(actor, finetune_id)
+    return FinetuneDetailResponse(finetune_details=tasks.finetune_details(found))
+
+
+@router.post(
+    "/delete_finetune",
+    tags=["Utility"],
+    summary="Delete Finetune",
+    operation_id="delete_finetune",
+    dependencies=keyed,
+)
+def delete_finetune(
+    body: DeleteFinetuneInputs, services: Services, actor: CurrentActor
+) -> DeleteFinetuneResponse:
+    """Delete a finetune and its model; one that still runs is stopped."""
+    deleted = services.finetuning.delete(actor, body.finetune_id)
+    return DeleteFinetuneResponse(
+        status="deleted",
+        message=f"The finetune '{deleted.name}' was deleted.",
+        deleted_finetune_id=deleted.id,
+        timestamp=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    )
+
+
+def _submitter(endpoint: Endpoint) -> Callable[..., AsyncResponse]:
+    """The route of one generation endpoint."""
+
+    def submit(body: Notified, services: Services, actor: CurrentActor, base: Base) -> AsyncResponse:
+        generation = submissions.submit_generation(services, actor, endpoint, body)
+        return AsyncResponse(id=generation.id, polling_url=tasks.polling_url(base, generation.id))
+
+    submit.__annotations__["body"] = endpoint.body
+    return submit
+
+
+for _endpoint in GENERATION_ENDPOINTS:
+    router.add_api_route(
+        _endpoint.path.removeprefix("/v1"),
+        _submitter(_endpoint),
+        methods=["POST"],
+        response_model=AsyncResponse,
+        tags=["Tasks"],
+        summary=_endpoint.summary,
+        operation_id=_endpoint.path.removeprefix("/v1/"),
+        dependencies=keyed,
+    )
