@@ -61,4 +61,5 @@ def _mount(app: FastAPI, container: ServiceContainer, script: str) -> None:
         run_history=False,
         show_error=False,
         ssr_mode=False,
+        enable_monitoring=False,
     )

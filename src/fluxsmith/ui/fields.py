@@ -32,7 +32,8 @@ def default_of(schema: type[BaseModel], name: str) -> Any:
 
 def limits_of(schema: type[BaseModel], name: str) -> tuple[float | None, float | None]:
     """The least and the largest value allowed."""
-    low = high = None
+    low: Any = None
+    high: Any = None
     for rule in field_of(schema, name).metadata:
         if isinstance(rule, annotated_types.Ge):
             low = rule.ge

@@ -133,7 +133,7 @@ class FinetunePage(BaseUI):
         named = request.query_params.get("job")
         running = (finetune.id for finetune in finetunes if not finetune.job.ended)
         opened = named if any(finetune.id == named for finetune in finetunes) else next(running, None)
-        default = fields.default_of(FinetuneRequest, "base_model")
+        default = self.container.settings.model
         chosen = default if any(default == key for _, key in bases) else next((key for _, key in bases), None)
         return {
             self.pictures: sets,

@@ -78,8 +78,9 @@ def finetune_card(finetune: Finetune, watched: Watched) -> str:
         samples = sample_strip(finetune.id, watched.samples, waiting=not job.ended)
         detail = f'<div class="fs-detail">{loss_curve(watched.losses, total)}{samples}</div>'
     return (
-        f'<section class="fs-card fs-job" data-job="{finetune.id}" data-state="{job.state}" aria-label="Finetune '
-        f'{escape(finetune.name, quote=True)}">{head}{_state_line(finetune, watched)}{detail}{facts}</section>'
+        f'<section class="fs-card fs-job" data-job="{finetune.id}" data-state="{job.state}" '
+        f'aria-label="Finetune {escape(finetune.name, quote=True)}">'
+        f"{head}{_state_line(finetune, watched)}{detail}{facts}</section>"
     )
 
 
@@ -134,14 +135,16 @@ def _state_line(finetune: Finetune, watched: Watched) -> str:
         return (
             f'<div class="fs-end"><p>“{escape(finetune.name)}” is trained{took}. Say '
             f"<b>{escape(finetune.trigger_word)}</b> in a prompt to call it up.</p>"
-            f'<a class="fs-button fs-next" href="/generate?model={finetune.id}">{icon("generate")}Draw with it</a></div>'
+            f'<a class="fs-button fs-next" href="/generate?model={finetune.id}">'
+            f"{icon('generate')}Draw with it</a></div>"
         )
+    trains = job.total == finetune.parameters.steps
     return parts.strip(
         job,
         lead=icon("finetune"),
-        title=watched.message or finetune.name,
-        waiting="Waits for its turn",
-        unit="steps",
+        title=parts.stage_of(job),
+        says=watched.message if not trains else "",
+        unit="steps" if trains else "",
     )
 
 

@@ -118,7 +118,7 @@ class GeneratePage(BaseUI):
         """Fill the page; the address may name the model to draw with."""
         models = self.container.models.list(self.actor())
         named = request.query_params.get("model")
-        default = fields.default_of(GenerationRequest, "model")
+        default = self.container.settings.model
         ids = [model.id for model in models]
         chosen = next((key for key in (named, default) if key in ids), ids[0] if ids else None)
         options = [(_model_title(model), model.id) for model in models]

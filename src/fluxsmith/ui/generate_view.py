@@ -48,7 +48,11 @@ def _generation(generation: Generation, model_name: str) -> str:
     top = ""
     if not ended:
         top = parts.strip(
-            job, lead=icon("generate"), title=_title(generation), waiting="Waits for its turn", unit="steps"
+            job,
+            lead=icon("generate"),
+            title=_title(generation),
+            says="" if job.stage == "Drawing" else parts.stage_of(job),
+            unit="steps",
         )
     elif job.state == "failed":
         top = (
@@ -58,7 +62,8 @@ def _generation(generation: Generation, model_name: str) -> str:
     columns = min(max(generation.count, 1), 4)
     return (
         f'<article class="fs-generation" data-state="{job.state}" data-generation="{generation.id}">{top}'
-        f'<ul class="fs-tiles" style="--columns:{columns}">{tiles}</ul>{_says(generation, model_name)}</article>'
+        f'<ul class="fs-tiles" style="--columns:{columns}">{tiles}</ul>'
+        f"{_says(generation, model_name)}</article>"
     )
 
 
@@ -81,7 +86,8 @@ def _tile(generation: Generation, index: int, shape: str) -> str:
         f'<li class="fs-tile"><button type="button" data-view="{url}" data-says="{prompt}" '
         f'data-facts="Seed {output.seed} · {size}" data-download="{download}" data-reuse="{generation.id}">'
         f'<img src="{url}" alt="{prompt}" {shape} loading="lazy"/></button>'
-        f'<a class="fs-over" href="{download}" download title="Download" aria-label="Download picture {index + 1}">'
+        f'<a class="fs-over" href="{download}" download title="Download" '
+        f'aria-label="Download picture {index + 1}">'
         f"{icon('download')}</a></li>"
     )
 

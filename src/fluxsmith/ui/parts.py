@@ -29,7 +29,8 @@ def navigation(active: str) -> str:
         f"<span>{title}</span></a>"
         for title, path, name in NAVIGATION
     )
-    return f'<nav class="fs-rail" aria-label="Pages"><span class="fs-mark" aria-hidden="true"></span>{links}</nav>'
+    mark = '<span class="fs-mark" aria-hidden="true"></span>'
+    return f'<nav class="fs-rail" aria-label="Pages">{mark}{links}</nav>'
 
 
 def page_title(title: str, says: str) -> str:
@@ -46,7 +47,10 @@ def section(title: str, says: str = "") -> str:
 def error_box(message: str, hint: str = "") -> str:
     """What happened and what to do, in the words that the API and the shell use too."""
     more = f"<p>{escape(hint)}</p>" if hint else ""
-    return f'<div class="fs-error" role="alert">{icon("failed")}<div><strong>{escape(message)}</strong>{more}</div></div>'
+    return (
+        f'<div class="fs-error" role="alert">{icon("failed")}<div>'
+        f"<strong>{escape(message)}</strong>{more}</div></div>"
+    )
 
 
 def empty_state(icon_name: str, title: str, says: str, action: str = "") -> str:
@@ -66,7 +70,10 @@ def act(words: str, action: str, *, icon_name: str = "", kind: str = "", **data:
     """A button in HTML; the page hears `action` and `data`."""
     pairs = "".join(f' data-{key}="{escape(value, quote=True)}"' for key, value in data.items())
     lead = icon(icon_name) if icon_name else ""
-    return f'<button type="button" class="fs-button {kind}" data-act="{action}"{pairs}>{lead}{escape(words)}</button>'
+    return (
+        f'<button type="button" class="fs-button {kind}" data-act="{action}"{pairs}>'
+        f"{lead}{escape(words)}</button>"
+    )
 
 
 def verdict(job: Job) -> str:
@@ -76,22 +83,42 @@ def verdict(job: Job) -> str:
     )
 
 
-def strip(job: Job, *, lead: str, title: str, waiting: str, unit: str) -> str:
-    """Long work, the same everywhere: what, stage, bar, step and time left, cancel."""
+def strip(job: Job, *, lead: str, title: str, says: str, unit: str) -> str:
+    """Long work, the same everywhere: what, stage, bar, step and time left, cancel.
+
+    Args:
+        job: the work.
+        lead: an icon.
+        title: what is done, first line.
+        says: more about it, second line.
+        unit: what the job's steps are steps of.
+    """
     percent = round(100 * job.progress, 1)
-    stage = job.stage or ("Starting" if job.state == "running" else waiting)
-    step = f"{job.step:,} of {job.total:,} {unit}" if job.total else ""
-    left = time_left(job.eta_s) if job.state == "running" and job.eta_s is not None else ""
-    exact = f' title="{job.eta_s:.0f} s"' if left and job.eta_s is not None else ""
-    busy = "" if job.total else " data-unknown"
+    countable = job.total > 1
+    step = f"{job.step:,} of {job.total:,} {unit}" if countable else ""
+    timed = job.state == "running" and job.eta_s is not None
+    left = f'<span title="{job.eta_s or 0:.0f} s">{time_left(job.eta_s or 0)}</span>' if timed else ""
+    bar = (
+        f'<div class="fs-bar" role="progressbar" aria-label="{escape(title, quote=True)}"'
+        + (
+            f' aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"'
+            if countable
+            else " data-unknown"
+        )
+        + f'><i style="width:{percent}%"></i></div>'
+    )
     return (
         f'<div class="fs-strip" data-state="{job.state}">{lead}<div class="fs-strip-what">'
-        f"<strong>{escape(title)}</strong><span>{escape(_sentence(stage))}</span></div>"
-        f'<div class="fs-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"'
-        f' aria-label="{escape(_sentence(stage), quote=True)}"{busy}><i style="width:{percent}%"></i></div>'
-        f'<div class="fs-strip-numbers"><span>{step}</span><span{exact}>{left}</span></div>'
+        f"<strong>{escape(title)}</strong><span>{escape(says)}</span></div>{bar}"
+        f'<div class="fs-strip-numbers"><span>{step}</span>{left}</div>'
         f"{act('Cancel', 'cancel', job=job.id)}</div>"
     )
+
+
+def stage_of(job: Job) -> str:
+    """What the job does now, as the start of a sentence."""
+    words = job.stage or ("Starting" if job.state == "running" else "Waiting for its turn")
+    return words[:1].upper() + words[1:]
 
 
 def time_left(seconds: float) -> str:
@@ -127,7 +154,3 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
         + "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)
         + "</dl>"
     )
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:]
