@@ -20,6 +20,7 @@ import pytest
 
 from fluxsmith.core.storage import StorageService
 from fluxsmith.errors import StorageError, ValidationError
+from tests.disks import make_read_only, small_disk
 
 NOBODY = 65534
 SIZE_BYTES = 3_500_000  # more than one chunk
@@ -31,17 +32,10 @@ def storage(tmp_path: Path) -> StorageService:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with small_disk(tmp_path / "disk") as disk:
+        yield disk
 
 
 def files_under(root: Path) -> list[Path]:
@@ -247,8 +241,8 @@ def test_deleting_a_folder_leaves_its_neighbours(storage: StorageService, tmp_pa
     assert not (tmp_path / "files/x/1").exists()
 
 
-def test_a_full_disk_says_how_full_and_keeps_what_was_there(small_disk: Path) -> None:
-    storage = StorageService(small_disk / "files")
+def test_a_full_disk_says_how_full_and_keeps_what_was_there(disk: Path) -> None:
+    storage = StorageService(disk / "files")
     storage.put("a", b"old")
     with pytest.raises(
         StorageError, match=r"No space left for .*/a' \(.* of 1\.0 MB free; nothing"
@@ -256,14 +250,14 @@ def test_a_full_disk_says_how_full_and_keeps_what_was_there(small_disk: Path) ->
         storage.put("a", bytes(SIZE_BYTES))
     assert caught.value.code == "disk-full" and "FLUXSMITH_DATA_DIR" in caught.value.hint
     assert storage.get("a") == b"old"
-    assert files_under(small_disk) == [small_disk / "files/a"]
+    assert files_under(disk) == [disk / "files/a"]
     assert storage.put("b", bytes(300_000)).size_bytes == 300_000
 
 
-def test_a_read_only_disk_is_named_as_such(small_disk: Path) -> None:
-    storage = StorageService(small_disk / "files")
+def test_a_read_only_disk_is_named_as_such(disk: Path) -> None:
+    storage = StorageService(disk / "files")
     storage.put("a/b", b"old")
-    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    make_read_only(disk)
     for attempt in (
         lambda: storage.put("a/b", b"new"),
         lambda: storage.put("c/d", b"new"),
