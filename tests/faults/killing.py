@@ -16,14 +16,14 @@ from tests.harness import Server, picture, until
 
 ME = LOCAL_OWNER
 CHECKPOINT_EVERY = 25
+CLOCK_S = 6.0
 
 
 @dataclass
 class Kill:
-    """One kill: of what, how long after the job began or its last kill, and how far the job was."""
+    """One kill: of what, and how far the job was."""
 
     kind: str
-    after_s: float
     stage: str
     step: int
 
@@ -102,22 +102,30 @@ def follow(server: Server, job_id: str, kills: list[Kill] | None = None) -> Kill
 
 
 def kill_at_random(
-    server: Server, job_id: str, kinds: list[str], moments: random.Random, within_s: float
+    server: Server, job_id: str, kinds: list[str], moments: random.Random, apart: int
 ) -> Killed:
-    """Kill one process after another, each at a random moment; stop when the job ends before."""
+    """Kill one process after another, each at a random moment; stop when the job ends before.
+
+    Args:
+        server: whose processes.
+        job_id: the job to strike.
+        kinds: of the processes to kill, in this order.
+        moments: where the moments come from.
+        apart: most steps from one kill to the next; a third of the kills strikes by the clock instead,
+            wherever the job is then: queued, loading, encoding, saving.
+    """
     jobs = server.services.jobs
     kills: list[Kill] = []
     for kind in kinds:
-        wait_s = moments.uniform(0.0, within_s)
-        deadline = time.monotonic() + wait_s
-        while time.monotonic() < deadline and not jobs.get(job_id).ended:
-            time.sleep(0.01)
-        _until_there_is(server, kind, job_id)
+        by_clock = moments.random() < 1 / 3
+        target = jobs.get(job_id).step + moments.randint(1, apart)
+        deadline = time.monotonic() + moments.uniform(0.0, CLOCK_S)
+        until(lambda: _struck(server, job_id, kind, deadline if by_clock else None, target), f"a {kind}")  # noqa: B023
         job = jobs.get(job_id)
         if job.ended:
             break
         if kill(server, kind):
-            kills.append(Kill(kind, round(wait_s, 2), job.stage, job.step))
+            kills.append(Kill(kind, job.stage, job.step))
     return follow(server, job_id, kills)
 
 
@@ -133,6 +141,10 @@ def kill(server: Server, kind: str) -> bool:
     return True
 
 
-def _until_there_is(server: Server, kind: str, job_id: str) -> None:
-    jobs = server.services.jobs
-    until(lambda: jobs.get(job_id).ended or server.find(kind) is not None, f"a {kind} to kill")
+def _struck(server: Server, job_id: str, kind: str, deadline: float | None, target: int) -> bool:
+    """Whether the moment of a kill has come, or will never come."""
+    job = server.services.jobs.get(job_id)
+    if job.ended:
+        return True
+    come = job.step >= target if deadline is None else time.monotonic() >= deadline
+    return come and server.find(kind) is not None
