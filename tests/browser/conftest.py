@@ -81,13 +81,18 @@ def open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]
 
 @pytest.fixture
 def shoot() -> Shoot:
-    """Save what the page looks like now, on a desk and on a phone."""
+    """Save what the page looks like now, on a desk and on a phone: what one sees first, and the whole."""
 
     def save(page: Page, name: str) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         for kind, (width, height) in reversed(WIDTHS_PX.items()):
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_timeout(300)  # the layout's own transitions
-            page.screenshot(path=SCREENSHOTS / f"{name}-{kind}.png", full_page=True)
+            page.screenshot(path=SCREENSHOTS / f"{name}-{kind}-fold.png")
+            whole = page.evaluate("document.documentElement.scrollHeight")  # bars stay at their edges
+            page.set_viewport_size({"width": width, "height": max(height, whole)})
+            page.wait_for_timeout(100)
+            page.screenshot(path=SCREENSHOTS / f"{name}-{kind}.png")
+        page.set_viewport_size({"width": 1280, "height": 900})
 
     return save

@@ -222,11 +222,14 @@ class FinetunePage(BaseUI):
         return self._view(self.container.finetuning.list(self.actor()), finetune.id, None)
 
     def on_card(self, opened: str | None, watched: Watched | None, event: gr.EventData) -> Updates:
-        """A click on the opened finetune or in the list: cancel, close, open."""
+        """A click on the opened finetune or in the list: cancel, close, delete, open."""
         data = event_data(event)
         if data.get("act") == "cancel":
             self.container.finetuning.cancel(self.actor(), data.get("job", ""))
         elif data.get("act") == "close":
+            opened = None
+        elif data.get("act") == "delete":
+            self.container.finetuning.delete(self.actor(), data.get("finetune", ""))
             opened = None
         elif data.get("act") == "open":
             opened = data.get("finetune")

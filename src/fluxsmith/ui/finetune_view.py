@@ -61,9 +61,9 @@ def finetune_card(finetune: Finetune, watched: Watched) -> str:
     job = finetune.job
     total = finetune.parameters.steps
     head = (
-        '<div class="fs-card-head"><div>'
-        f"<h2>{escape(finetune.name)}</h2>{parts.verdict(job)}</div>"
-        f"{parts.act('Close', 'close', icon_name='close', kind='fs-quiet')}</div>"
+        f'<div class="fs-card-head"><div><h2>{escape(finetune.name)}</h2>{parts.verdict(job)}</div>'
+        f'<div class="fs-acts">{_delete(finetune) if job.ended else ""}'
+        f"{parts.act('Close', 'close', icon_name='close', kind='fs-quiet')}</div></div>"
     )
     facts = parts.facts(
         [
@@ -133,7 +133,7 @@ def _state_line(finetune: Finetune, watched: Watched) -> str:
     if job.state == "done":
         took = _took(finetune)
         return (
-            f'<div class="fs-end"><p>“{escape(finetune.name)}” is trained{took}. Say '
+            f'<div class="fs-end"><p>“{escape(finetune.name)}” is ready.{took} Say '
             f"<b>{escape(finetune.trigger_word)}</b> in a prompt to call it up.</p>"
             f'<a class="fs-button fs-next" href="/generate?model={finetune.id}">'
             f"{icon('generate')}Draw with it</a></div>"
@@ -152,4 +152,9 @@ def _took(finetune: Finetune) -> str:
     job = finetune.job
     if job.started_at is None or job.ended_at is None:
         return ""
-    return f" after {parts.duration((job.ended_at - job.started_at).total_seconds())}"
+    return f" It took {parts.duration((job.ended_at - job.started_at).total_seconds())}."
+
+
+def _delete(finetune: Finetune) -> str:
+    what = "Delete it and its LoRA?" if finetune.job.state == "done" else "Delete it?"
+    return parts.act("Delete…", "delete", kind="fs-quiet", ask=what, finetune=finetune.id)

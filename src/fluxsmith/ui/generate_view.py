@@ -103,8 +103,16 @@ def _says(generation: Generation, model_name: str) -> str:
         f'<div class="fs-says"><p title="{escape(generation.prompt, quote=True)}">{_prompt(generation)}</p>'
         f"<p><span>{escape(' · '.join(details))} · {parts.ago(generation.created_at)}</span>"
         f"{parts.act('Use these settings', 'reuse', kind='fs-quiet', generation=generation.id)}"
-        f"{parts.act('Delete', 'delete', kind='fs-quiet', generation=generation.id)}</p></div>"
+        f"{_delete(generation)}</p></div>"
     )
+
+
+def _delete(generation: Generation) -> str:
+    if not generation.job.ended:
+        return ""
+    count = len(generation.outputs)
+    what = {0: "Delete it?", 1: "Delete this picture?"}.get(count, f"Delete these {count} pictures?")
+    return parts.act("Delete…", "delete", kind="fs-quiet", ask=what, generation=generation.id)
 
 
 def _prompt(generation: Generation) -> str:

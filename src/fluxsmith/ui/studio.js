@@ -22,7 +22,7 @@
       <footer><p><span></span><br><small></small></p>
       <button type="button" class="fs-button fs-again">Use these settings</button>
       <a class="fs-button fs-save" download>Download</a></footer>`;
-    (document.querySelector('.gradio-container') || document.body).append(dialog);
+    document.querySelector('.contain').append(dialog);
     dialog.querySelector('.fs-previous').onclick = () => show(at - 1);
     dialog.querySelector('.fs-following').onclick = () => show(at + 1);
     dialog.querySelector('.fs-shut').onclick = () => dialog.close();
@@ -66,6 +66,17 @@
     dialog.showModal();
     show(group.indexOf(hit));
   });
+
+  // What cannot be undone asks once more, in its own place; the question goes away by itself.
+  document.addEventListener('click', (event) => {
+    const hit = event.target.closest?.('[data-ask]');
+    if (!hit || hit.classList.contains('fs-armed')) return;
+    event.stopPropagation();
+    const words = hit.textContent;
+    hit.textContent = hit.dataset.ask;
+    hit.classList.add('fs-armed');
+    setTimeout(() => { hit.textContent = words; hit.classList.remove('fs-armed'); }, 4000);
+  }, true);
 
   // Folds called "Advanced" stay as they were left, page by page.
   document.addEventListener('click', (event) => {
