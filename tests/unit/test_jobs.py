@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from fluxsmith.core.database import Database
-from fluxsmith.core.jobs import JobContext, JobError, JobQueue
+from fluxsmith.core.jobs import MAX_FRUITLESS_ATTEMPTS, JobContext, JobError, JobQueue
 from fluxsmith.errors import LeaseLost, NotFoundError
 
 
@@ -231,3 +231,26 @@ def test_cancelling_what_has_ended_changes_nothing(db: Database, jobs: JobQueue)
 def test_a_job_that_does_not_exist_is_not_found(jobs: JobQueue) -> None:
     with pytest.raises(NotFoundError, match="nowhere"):
         jobs.request_cancel("nowhere")
+
+
+def test_a_job_that_ends_its_worker_every_time_is_given_up(db: Database, jobs: JobQueue) -> None:
+    job_id = enqueue(db, jobs)
+    for _ in range(MAX_FRUITLESS_ATTEMPTS):
+        begin(jobs, job_id)
+
+    assert jobs.begin(job_id, "worker-0") is None
+    job = jobs.get(job_id)
+    assert job.state == "failed"
+    assert job.error is not None
+    assert job.error.code == "worker-lost"
+    assert str(MAX_FRUITLESS_ATTEMPTS) in job.error.message
+
+
+def test_a_job_that_gets_on_between_deaths_is_not_given_up(db: Database, jobs: JobQueue) -> None:
+    job_id = enqueue(db, jobs)
+    for step in range(2 * MAX_FRUITLESS_ATTEMPTS):
+        context = begin(jobs, job_id)
+        context.progress("training", step, 100)
+        context.flush()
+
+    assert jobs.get(job_id).state == "running"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dbos import DBOSClient
 
 __all__ = [
+    "MAX_FRUITLESS_ATTEMPTS",
     "Event",
     "Handler",
     "Job",
