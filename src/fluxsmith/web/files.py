@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse, Response
 from PIL import Image
 
+from fluxsmith.contract.answers import ErrorResponse
 from fluxsmith.core.storage_errors import storage_error
 from fluxsmith.web.context import CurrentActor, Links, Services
 
@@ -20,13 +21,14 @@ JPEG_QUALITY = 95
 router = APIRouter(tags=["Files"])
 
 
-@router.api_route(
+@router.head("/files/{token}/{name}", include_in_schema=False)
+@router.get(
     "/files/{token}/{name}",
-    methods=["GET", "HEAD"],
     response_class=Response,
     responses={
         200: {"content": {"image/jpeg": {}, "image/png": {}}, "description": "The picture."},
-        403: {"description": "The link has expired or is not ours."},
+        403: {"model": ErrorResponse, "description": "The link has expired or is not ours."},
+        404: {"model": ErrorResponse, "description": "The picture was deleted."},
     },
     summary="A result file, by its signed link",
     operation_id="result_file",

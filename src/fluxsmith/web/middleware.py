@@ -124,14 +124,15 @@ class BodyLimit:
             return
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and int(declared) > self._limit_bytes:
-            await self._refuse(scope, receive, send)
+            await self._refuse(scope, receive, send, more="expect" not in Headers(scope=scope))
             return
-        received, started, exceeded = 0, False, False
+        received, more, started, exceeded = 0, True, False, False
 
         async def counted() -> Message:
-            nonlocal received, exceeded
+            nonlocal received, more, exceeded
             message = await receive()
             received += len(message.get("body", b""))
+            more = message.get("more_body", False)
             if received > self._limit_bytes:
                 exceeded = True
                 raise HTTPException(413)
@@ -150,9 +151,9 @@ class BodyLimit:
             if not exceeded or started:
                 raise
         if exceeded and not started:
-            await self._refuse(scope, receive, send)
+            await self._refuse(scope, receive, send, more=more)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, *, more: bool) -> None:
         refusal = http_answer(
             413,
             scope,
@@ -164,7 +165,7 @@ class BodyLimit:
             {"type": "http.response.start", "status": refusal.status_code, "headers": refusal.raw_headers}
         )
         await send({"type": "http.response.body", "body": bytes(refusal.body), "more_body": True})
-        if "expect" not in Headers(scope=scope):
+        if more:  # the client still sends, or will
             await _drain(receive)
         await send({"type": "http.response.body", "body": b""})
 
