@@ -6,8 +6,13 @@ engine runs on it. Its pictures are noise.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
+import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
 NATIVE_SIDE = 64
 CARD = {
@@ -28,6 +33,15 @@ _TEMPLATE = (
 )
 
 
+@functools.cache
+def tiny_models() -> Path:
+    """A folder of base models with one in it, `tiny`; made once a process, removed at its end."""
+    folder = Path(tempfile.mkdtemp(prefix="fluxsmith-tiny-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    build_tiny_model(folder / "tiny")
+    return folder
+
+
 def build_tiny_model(folder: Path, name: str = "tiny", seed: int = 0) -> Path:
     """Write the folder of a tiny random model and return it."""
     import torch
@@ -39,6 +53,7 @@ def build_tiny_model(folder: Path, name: str = "tiny", seed: int = 0) -> Path:
     )
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
+    torch.set_num_threads(1)  # matrices this small are slower on more
     torch.manual_seed(seed)
     transformer = Flux2Transformer2DModel(
         patch_size=1,
@@ -82,18 +97,20 @@ def build_tiny_model(folder: Path, name: str = "tiny", seed: int = 0) -> Path:
             pad_token_id=0,
         )
     )
+    for part in (transformer, vae, text_encoder):
+        part.half()
     Flux2KleinPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=2.0),
         vae=vae,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         transformer=transformer,
-    ).to(dtype=torch.float16).save_pretrained(folder)
+    ).save_pretrained(folder)
     (folder / "fluxsmith.json").write_text(json.dumps({**CARD, "name": name}))
     return folder
 
 
-def _tokenizer():  # type: ignore[no-untyped-def]
+def _tokenizer() -> Any:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from fluxsmith.engine.events import LineEvents
 from fluxsmith.engine.memory import is_out_of_memory, limit_memory, out_of_memory
 from fluxsmith.engine.spec import TrainSpec
+from fluxsmith.engine.threads import wait_asleep
 from fluxsmith.errors import Cancelled, EngineError, FluxsmithError
 
 DONE, CANCELLED, FAILED, ORPHANED = 0, 3, 4, 5
@@ -54,6 +55,7 @@ def _train(spec: TrainSpec, run_dir: Path, events: LineEvents) -> int:
     if spec.memory_limit_bytes is not None:
         limit_memory(spec.memory_limit_bytes)
     events.progress("Starting", 0, 1)
+    wait_asleep()
     from fluxsmith.engine.device import keep_freed_memory, use_all_cores
 
     keep_freed_memory()

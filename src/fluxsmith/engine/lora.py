@@ -143,6 +143,7 @@ def load_lora(pipeline: Any, path: Path, name: str) -> None:
     """
     check_lora(path)
     try:
+        _check_modules(pipeline, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             pipeline.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=name)
@@ -155,6 +156,16 @@ def load_lora(pipeline: Any, path: Path, name: str) -> None:
             f"The LoRA in {path.name} does not fit this base model.",
             hint="Use it with the base model that it was trained on.",
         ) from error
+
+
+def _check_modules(pipeline: Any, path: Path) -> None:
+    """Raise KeyError if a LoRA has matrices for modules that the model lacks: diffusers would drop them."""
+    keys = pipeline.lora_state_dict(str(path.parent), weight_name=path.name, use_safetensors=True)
+    there = {name for name, _ in pipeline.transformer.named_modules()}
+    for key in keys:
+        module = key.removeprefix(f"{_PREFIX}.").rsplit(".lora_", 1)[0]
+        if ".lora_A." in key and module not in there:
+            raise KeyError(module)
 
 
 def drop_lora(pipeline: Any, name: str) -> None:

@@ -28,7 +28,7 @@ def load_part(kind: Any, folder: ModelFolder, part: str, dtype: torch.dtype) -> 
     try:
         model, info = kind.from_pretrained(
             folder.path / part,
-            torch_dtype=dtype,
+            dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,

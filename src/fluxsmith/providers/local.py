@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fluxsmith.engine.folder import CARD, ModelFolder, check_weights, read_folder
 from fluxsmith.engine.spec import SpecPicture, TrainSpec
+from fluxsmith.engine.threads import wait_asleep
 from fluxsmith.errors import Cancelled, EngineError, NotFoundError
 from fluxsmith.providers.base import (
     BaseModelInfo,
@@ -143,6 +144,7 @@ class LocalProvider:
             CapacityError: memory ran out.
             EngineError: weights or a LoRA are missing, damaged or do not fit.
         """
+        wait_asleep()
         from fluxsmith.engine.adapters import LoraUse
         from fluxsmith.engine.sampler import DrawRequest
 
@@ -174,6 +176,7 @@ class LocalProvider:
                 self._sampler = None
 
     def _hot_sampler(self) -> Sampler:
+        wait_asleep()
         from fluxsmith.engine.sampler import Sampler
 
         with self._lock:
