@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -73,19 +73,41 @@ class BaseUI:
             self.html(parts.page_title(self.title, says))
             yield
 
-    def guarded(self, error_box: Any, handler: Callable[..., Updates]) -> Callable[..., Updates]:
-        """Show the handler's refusal in `error_box`, and empty the box when it succeeds."""
+    def on(
+        self,
+        event: Any,
+        handler: Callable[..., Updates],
+        inputs: Any,
+        box: Any,
+        outputs: Sequence[Any],
+        *,
+        refused: Updates | None = None,
+        queue: bool = True,
+    ) -> Any:
+        """Let `handler` answer an event; its refusals are shown in `box`, without Gradio's overlays.
+
+        Args:
+            event: the widget's event, such as `button.click`.
+            handler: takes the inputs' values and returns what changes.
+            inputs: widgets whose values the handler gets.
+            box: the part that shows what went wrong; emptied when nothing did.
+            outputs: what the handler may change, besides the box.
+            refused: what changes when the handler fails, besides the box.
+            queue: False for what is asked often and answered at once.
+        """
 
         @functools.wraps(handler)
         def safe(*args: Any) -> Updates:
             try:
-                return {error_box: ""} | handler(*args)
+                return {box: ""} | handler(*args)
             except FluxsmithError as error:
-                return {error_box: parts.error_box(error.message, error.hint)}
+                return {box: parts.error_box(error.message, error.hint)} | (refused or {})
             except Exception:  # noqa: BLE001 - the edge of the page: the visitor gets an id, the log the rest
-                return {error_box: self.unexpected()}
+                return {box: self.unexpected()} | (refused or {})
 
-        return safe
+        return event(
+            safe, inputs, [box, *outputs], queue=queue, show_progress="hidden", api_visibility="private"
+        )
 
     def unexpected(self) -> str:
         """Log the exception being handled and say so in words that lead to the log line."""

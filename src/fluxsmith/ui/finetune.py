@@ -96,30 +96,32 @@ class FinetunePage(BaseUI):
         self.start = gr.Button("Start finetune", variant="primary", size="lg", elem_classes="fs-primary")
 
     def _wire(self, blocks: Any) -> None:
-        view = [self.view_error, self.card, self.recent, self.timer, self.opened, self.watched]
-        shown = [self.picture_error, self.pictures, self.drop, self.dataset_id, self.name]
-        words = [self.dataset_id, self.trigger, self.mode, self.captioning]
+        view = [self.card, self.recent, self.timer, self.opened, self.watched]
+        shown = [self.pictures, self.drop, self.dataset_id, self.name]
+        words = [self.trigger, self.mode, self.captioning]
         form = [self.dataset_id, self.name, self.trigger, self.mode, self.base, self.captioning]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        form += self.parameters.values()
 
-        def on(event: Any, handler: Any, inputs: Any, box: Any, outputs: list[Any], **more: Any) -> Any:
-            return event(self.guarded(box, handler), inputs, outputs, **quiet | more)
-
-        on(blocks.load, self.on_load, None, self.view_error, [*view, self.pictures, self.base])
-        on(self.timer.tick, self.on_tick, [self.opened, self.watched], self.view_error, view, queue=False)
-        on(self.drop.upload, self.on_upload, [self.drop, self.name, *words[1:]], self.picture_error, shown)
-        on(self.pictures.click, self.on_pictures, [self.name, *words[1:]], self.picture_error, shown)
-        on(self.pictures.input, self.on_caption, [self.dataset_id], self.picture_error, [self.picture_error])
-        for widget in (self.trigger, self.mode, self.captioning):
-            on(widget.change, self.on_words, words, self.picture_error, [self.picture_error, self.pictures])
-        started = on(
-            self.start.click, self.on_start, [*form, *self.parameters.values()], self.form_error,
-            [self.form_error, *view],
-        )  # fmt: skip
+        self.on(blocks.load, self.on_load, None, self.view_error, [*view, self.pictures, self.base])
+        watch = [self.opened, self.watched]
+        self.on(self.timer.tick, self.on_tick, watch, self.view_error, view, queue=False)
+        self.on(
+            self.drop.upload,
+            self.on_upload,
+            [self.drop, self.name, *words],
+            self.picture_error,
+            shown,
+            refused={self.drop: None},
+        )
+        self.on(self.pictures.click, self.on_pictures, [self.name, *words], self.picture_error, shown)
+        self.on(self.pictures.input, self.on_caption, [self.dataset_id], self.picture_error, [])
+        for changed in (self.trigger.blur, self.mode.change, self.captioning.change):
+            self.on(changed, self.on_words, [self.dataset_id, *words], self.picture_error, [self.pictures])
+        shows_another = [self.on(self.start.click, self.on_start, form, self.form_error, view)]
         for part in (self.card, self.recent):
-            opened = on(part.click, self.on_card, [self.opened, self.watched], self.view_error, view)
-            opened.then(None, js=_REMEMBER_JOB)
-        started.then(None, js=_REMEMBER_JOB)
+            shows_another.append(self.on(part.click, self.on_card, watch, self.view_error, view))
+        for event in shows_another:
+            event.then(None, js=_REMEMBER_JOB)
 
     def on_load(self, request: gr.Request) -> Updates:
         """Fill the page: the running finetune, or the one that the address names."""

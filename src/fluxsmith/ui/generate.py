@@ -89,28 +89,30 @@ class GeneratePage(BaseUI):
             )
 
     def _wire(self, blocks: Any) -> None:
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        view = [self.view_error, self.gallery, self.timer]
+        view = [self.gallery, self.timer]
         choice = [self.prompt, self.says, self.strength, self.trigger]
         form = [
-            self.prompt, self.model, self.strength, self.size, self.width, self.height, self.count, self.seed,
-            self.steps, self.guidance, self.output_format,
-        ]  # fmt: skip
-
-        def on(event: Any, handler: Any, inputs: Any, box: Any, outputs: list[Any], **more: Any) -> Any:
-            return event(self.guarded(box, handler), inputs, outputs, **quiet | more)
-
-        on(blocks.load, self.on_load, [self.prompt], self.view_error, [*view, self.model, *choice])
-        on(self.timer.tick, self.on_tick, None, self.view_error, view, queue=False)
-        model_inputs = [self.model, self.prompt, self.trigger]
-        on(self.model.input, self.on_model, model_inputs, self.form_error, [self.form_error, *choice])
-        on(self.draw.click, self.on_draw, form, self.form_error, [self.form_error, *view])
-        on(self.prompt.submit, self.on_draw, form, self.form_error, [self.form_error, *view])
+            self.prompt,
+            self.model,
+            self.strength,
+            self.size,
+            self.width,
+            self.height,
+            self.count,
+            self.seed,
+            self.steps,
+            self.guidance,
+            self.output_format,
+        ]
+        self.on(blocks.load, self.on_load, [self.prompt], self.view_error, [*view, self.model, *choice])
+        self.on(self.timer.tick, self.on_tick, None, self.view_error, view, queue=False)
+        chosen = [self.model, self.prompt, self.trigger]
+        self.on(self.model.input, self.on_model, chosen, self.form_error, choice)
+        for asked in (self.draw.click, self.prompt.submit):
+            self.on(asked, self.on_draw, form, self.form_error, view)
         settings = [*form, self.exact, self.says, self.trigger]
-        on(self.gallery.click, self.on_gallery, None, self.view_error, [*view, *settings])
-        self.size.change(
-            lambda size: gr.Row(visible=size == EXACT), self.size, self.exact, queue=False, **quiet
-        )
+        self.on(self.gallery.click, self.on_gallery, None, self.view_error, [*view, *settings])
+        self.on(self.size.change, self.on_size, [self.size], self.form_error, [self.exact], queue=False)
         self.count.change(None, self.count, self.draw, js=_COUNT_JS)
         self.random.click(None, None, self.seed, js=_RANDOM_JS)
 
@@ -135,6 +137,10 @@ class GeneratePage(BaseUI):
     def on_model(self, model_id: str, prompt: str, trigger: str) -> Updates:
         """Another model was chosen: its trigger word takes the place of the last one's."""
         return self._model_choice(self.container.models.get(self.actor(), model_id), prompt, trigger)
+
+    def on_size(self, size: str) -> Updates:
+        """Ask for width and height where no preset gives them."""
+        return {self.exact: gr.Row(visible=size == EXACT)}
 
     def on_draw(
         self, prompt: str, model: str, strength: float, size: str, width: Any, height: Any, count: Any,
