@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 
 from fluxsmith import __version__
 from fluxsmith.cli import config, datasets, db, demo, doctor, finetune, generate, models, serve, worker
-from fluxsmith.errors import EngineError, FluxsmithError
+from fluxsmith.errors import EngineError, FluxsmithError, ValidationError
 
 INTERRUPTED = 130
 
 app = typer.Typer(
     name="fluxsmith",
     help="Finetune FLUX image models and draw with them: as a server with a studio, or from the shell.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -31,9 +30,9 @@ app.command("generate")(generate.generate)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("config")(config.config)
-app.add_typer(models.app, name="models")
-app.add_typer(datasets.app, name="datasets")
-app.add_typer(db.app, name="db")
+GROUPS = {"models": models.app, "datasets": datasets.app, "db": db.app}
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 @app.callback(invoke_without_command=True)
@@ -51,14 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code; errors are told on standard error, never as a traceback."""
     try:
-        result = app(args=list(arguments), prog_name="fluxsmith", standalone_mode=False)
+        result = app(args=_or_help(arguments), prog_name="fluxsmith", standalone_mode=False)
         sys.stdout.flush()
     except FluxsmithError as error:
         return _tell(error, as_json="--json" in arguments)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except typer.TyperException as error:
+        return _tell(_usage(error), as_json="--json" in arguments)
+    except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:  # `fluxsmith models | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -66,6 +64,12 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the edge of the process
         return _tell(_unexpected(error), as_json="--json" in arguments)
     return result if isinstance(result, int) else 0
+
+
+def _or_help(arguments: Sequence[str]) -> list[str]:
+    """The arguments; nothing, or only the name of a group, asks for help."""
+    helpless = not arguments or (len(arguments) == 1 and arguments[0] in GROUPS)
+    return [*arguments, "--help"] if helpless else list(arguments)
 
 
 def _tell(error: FluxsmithError, *, as_json: bool) -> int:
@@ -79,10 +83,13 @@ def _tell(error: FluxsmithError, *, as_json: bool) -> int:
     return error.exit_code
 
 
-def _unexpected(error: Exception) -> FluxsmithError:
-    from fluxsmith.core.logging import get_logger
+def _usage(error: typer.TyperException) -> FluxsmithError:
+    hint = "`fluxsmith COMMAND --help` shows what a command takes."
+    return ValidationError("usage", error.format_message(), hint=hint)
 
-    get_logger(__name__).debug("The command failed unexpectedly.", exc_info=error)
+
+def _unexpected(error: Exception) -> FluxsmithError:
+    logging.getLogger(__name__).debug("The command failed unexpectedly.", exc_info=error)
     return EngineError(
         "internal-error",
         f"fluxsmith failed for a reason that it did not expect: {type(error).__name__}: {error}",

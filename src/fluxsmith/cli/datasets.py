@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fluxsmith.container import ServiceContainer
     from fluxsmith.services.datasets.schema import Dataset
 
-app = typer.Typer(help="Sets of pictures.", no_args_is_help=True)
+app = typer.Typer(help="Sets of pictures.")
 AsJson = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
 

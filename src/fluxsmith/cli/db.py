@@ -13,7 +13,7 @@ from fluxsmith.cli.output import JSON_HELP, print_json, size
 if TYPE_CHECKING:
     from fluxsmith.core.database import Database
 
-app = typer.Typer(help="The database.", no_args_is_help=True)
+app = typer.Typer(help="The database.")
 AsJson = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
 

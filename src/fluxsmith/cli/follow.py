@@ -147,4 +147,5 @@ class _Lines(_View):
 
 
 def _stage(job: Job) -> str:
-    return "Waiting" if job.state == "queued" else job.stage or job.state.capitalize()
+    words = "waiting" if job.state == "queued" else job.stage or job.state
+    return f"{words[:1].upper()}{words[1:]}"

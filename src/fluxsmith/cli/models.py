@@ -13,7 +13,7 @@ from fluxsmith.errors import ValidationError
 if TYPE_CHECKING:
     from fluxsmith.container import ServiceContainer
 
-app = typer.Typer(help="Base models and the LoRAs that were trained here.", no_args_is_help=True)
+app = typer.Typer(help="Base models and the LoRAs that were trained here.")
 AsJson = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 ModelName = Annotated[str, typer.Argument(help="A model's id, or its name if no other has it.")]
 

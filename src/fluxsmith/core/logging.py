@@ -30,7 +30,13 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _BASE64 = re.compile(r"(?:data:[\w/+.-]+;base64,)?[A-Za-z0-9+/_-]{256,}={0,2}")
-_NOISY = {"alembic": logging.WARNING, "httpx": logging.WARNING, "PIL": logging.INFO, "dbos": logging.WARNING}
+_NOISY = {
+    "alembic": logging.WARNING,
+    "dbos": logging.WARNING,
+    "httpx": logging.WARNING,
+    "PIL": logging.INFO,
+    "uvicorn.error": logging.WARNING,  # the server says itself when it is ready
+}
 
 
 def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
