@@ -28,13 +28,15 @@ ROOT = Path(__file__).parent.parent
 PATIENCE_S = 240.0  # for what takes seconds on an idle machine
 
 
-def until(condition: Callable[[], bool], what: str = "it", patience_s: float = PATIENCE_S) -> None:
+def until(
+    condition: Callable[[], bool], what: str = "it", patience_s: float = PATIENCE_S, every_s: float = 0.02
+) -> None:
     """Wait until a condition holds; a test that waits in vain fails with `what`."""
     deadline = time.monotonic() + patience_s
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} never came within {patience_s:.0f} s")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def free_port() -> int:
@@ -123,7 +125,7 @@ class Server:
 
     def wait_ready(self) -> Server:
         """Wait until the worker lives and has its model."""
-        until(self.ready, f"a ready server (log: {self.log})")
+        until(self.ready, f"a ready server (log: {self.log})", every_s=0.2)
         return self
 
     def ready(self) -> bool:
