@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --constraint requirements.lock --editable
+INSTALL := $(PIP) install --quiet --quiet --constraint requirements.lock --editable
 RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
 

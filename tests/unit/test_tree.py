@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "src" / "fluxsmith"
 README = (ROOT / "README.md").read_text()
 THE_READER = PACKAGE / "config" / "env.py"
-ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
+ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
 
 
 def modules() -> Iterator[tuple[Path, ast.Module]]:
