@@ -44,7 +44,7 @@ class BflClient:
         assert response.status_code == 200, response.text
         return dict(response.json())
 
-    def refuse(self, endpoint: str, status: int = 422, **body: Any) -> Json:
+    def refuse(self, endpoint: str, status: int = 422, /, **body: Any) -> Json:
         """Submit a task that must be refused, and return the error body."""
         response = self.post(endpoint, **body)
         assert response.status_code == status, (response.status_code, response.text[:500])

@@ -51,14 +51,12 @@ def check_shape(answer: dict[str, Any], field: str) -> None:
     assert answer["request_id"]
 
 
-@pytest.mark.parametrize("case", BROKEN_ZIPS, ids=str)
+@pytest.mark.parametrize("case", [case for case in BROKEN_ZIPS if case.make()], ids=str)
 def test_broken_zips_are_refused(client: BflClient, server: Server, case: Broken) -> None:
-    if case.name == "zero bytes":
-        pytest.skip("no bytes are no base64 either; tested below")
     with nothing_is_made(server):
         answer = refused_finetune(client, case.make())
     assert (answer["error"], answer["message"]) == (case.code, case.message)
-    check_shape(answer, "caption" if case.code == "invalid-input" else "file_data")
+    check_shape(answer, "file_data")
 
 
 @pytest.mark.parametrize("case", BROKEN_PICTURES, ids=str)
@@ -154,7 +152,7 @@ def test_parameters_of_a_picture_have_limits(
     client: BflClient, server: Server, finetune_id: str, field: str, value: object, says: str
 ) -> None:
     with nothing_is_made(server):
-        answer = client.refuse("flux-pro-finetuned", **{"finetune_id": finetune_id, field: value})
+        answer = client.refuse("flux-pro-finetuned", 422, **{"finetune_id": finetune_id, field: value})
     assert answer["message"] == says
     check_shape(answer, field)
 
@@ -195,7 +193,7 @@ def test_what_the_model_or_the_server_lacks_is_refused_not_ignored(
 ) -> None:
     with nothing_is_made(server):
         for endpoint in ("flux-pro-1.1", "flux-dev", "flux-pro-finetuned"):
-            answer = client.refuse(endpoint, **{"finetune_id": finetune_id, field: value})
+            answer = client.refuse(endpoint, 422, **{"finetune_id": finetune_id, field: value})
             assert field in answer["message"]
             assert answer["hint"]
             check_shape(answer, field)
@@ -222,14 +220,6 @@ def test_models_that_are_not_there_yet_or_any_more_are_refused_in_words(
     deleted = client.post("flux-pro-finetuned", finetune_id=training)
     assert deleted.status_code in (404, 409)
     assert training in deleted.json()["message"]
-
-
-def test_a_deleted_model_is_refused_in_words(client: BflClient) -> None:
-    task = client.finetune(good_zip(2), "short-lived", mode="general", iterations=100, finetune_type="lora")
-    made = client.result(task["polling_url"])["finetune_id"]
-    client.submit("delete_finetune", finetune_id=made)
-    answer = client.refuse("flux-pro-finetuned", 409, finetune_id=made)
-    assert answer["message"] == "The model 'short-lived' was deleted."
 
 
 @pytest.mark.parametrize(

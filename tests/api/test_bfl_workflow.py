@@ -45,6 +45,8 @@ def test_a_finetune_is_submitted_polled_used_and_deleted(client: BflClient) -> N
     assert client.poll(task["polling_url"])["status"] == "Task not found"
     assert client.get("finetune_details", finetune_id=finetune).status_code == 404
     client.refuse("delete_finetune", 404, finetune_id=finetune)
+    refusal = client.refuse("flux-pro-finetuned", 409, finetune_id=finetune)
+    assert refusal["message"] == "The model 'workflow' was deleted."
 
 
 def test_finetune_details_give_every_submitted_parameter_but_the_pictures(

@@ -1,0 +1,101 @@
+"""Our own API: what BFL's lacks, on a started server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import httpx
+
+from tests.api.client import BflClient
+from tests.broken import good_zip, picture
+from tests.harness import Server
+
+
+def events(lines: Iterator[str]) -> Iterator[tuple[str, int | None, dict[str, object]]]:
+    """(kind, number, data) of a stream of server-sent events."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        elif fields.get("data"):
+            number = int(fields["id"]) if "id" in fields else None
+            yield fields["event"], number, json.loads(fields["data"])
+            fields = {}
+
+
+def test_a_finetune_is_followed_by_its_events_and_cancelled(client: BflClient) -> None:
+    job = client.finetune(good_zip(), "followed", mode="general", iterations=1000)["id"]
+    seen = []
+    with client.http.stream("GET", f"/api/jobs/{job}/events", timeout=120) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        for event in events(stream.iter_lines()):
+            seen.append(event)
+            if event[0] == "progress" and event[2].get("loss") and len(seen) < 1000:
+                client.http.post(f"/api/jobs/{job}/cancel").raise_for_status()
+                break
+    resumed = []
+    last = seen[-1][1]
+    with client.http.stream("GET", f"/api/jobs/{job}/events", headers={"last-event-id": str(last)}) as stream:
+        resumed = list(events(stream.iter_lines()))
+    numbers = [number for _, number, _ in seen + resumed if number is not None]
+    assert numbers == sorted(set(numbers)), "every event once, in order, across the two connections"
+    assert resumed[-1] == ("end", None, {"state": "cancelled"})
+    answer = client.poll(f"{client.url}/v1/get_result?id={job}")
+    assert (answer["status"], answer["details"]["message"]) == ("Error", "The task was cancelled.")
+    assert client.http.post(f"/api/jobs/{job}/cancel").json()["state"] == "cancelled"
+    client.submit("delete_finetune", finetune_id=job)
+
+
+def test_a_dataset_is_imported_listed_seen_and_deleted(client: BflClient) -> None:
+    files = [("files", ("a.png", picture())), ("files", ("a.txt", b"tok, a red thing"))]
+    made = client.http.post("/api/datasets", data={"name": "mine"}, files=files).json()
+    assert [image["caption"] for image in made["images"]] == ["tok, a red thing"]
+    assert made["id"] in [item["id"] for item in client.http.get("/api/datasets").json()]
+    address = f"/api/datasets/{made['id']}"
+    seen = client.http.get(f"{address}/images/{made['images'][0]['id']}/thumbnail")
+    assert (seen.headers["content-type"], seen.content[:4]) == ("image/webp", b"RIFF")
+    client.http.delete(address).raise_for_status()
+    assert client.http.get(address).status_code == 404
+    assert client.http.get(f"{address}/images/{made['images'][0]['id']}/thumbnail").status_code == 404
+
+
+def test_a_generation_of_several_pictures_is_fetched_one_by_one(client: BflClient) -> None:
+    asked = {"model": "tiny", "prompt": "a pear", "width": 96, "height": 64, "count": 2, "seed": 5}
+    made = client.http.post("/api/generations", json=asked).json()
+    client.result(f"{client.url}/v1/get_result?id={made['id']}")
+    done = client.http.get(f"/api/generations/{made['id']}").json()
+    assert [output["seed"] for output in done["outputs"]] == [5, 6]
+    first, second = (
+        client.fetch(f"{client.url}/api/generations/{made['id']}/pictures/{n}")[0] for n in (0, 1)
+    )
+    assert first.size == second.size == (96, 64)
+    assert first.tobytes() != second.tobytes()
+    assert client.http.get(f"/api/generations/{made['id']}/pictures/2").status_code == 404
+    assert client.http.get("/api/generations", params={"limit": 1}).json()[0]["id"] == made["id"]
+
+
+def test_models_are_listed_and_a_lora_is_downloaded(client: BflClient, finetune_id: str) -> None:
+    models = {model["id"]: model for model in client.http.get("/api/models").json()}
+    assert models["tiny"]["kind"] == "base"
+    assert models[finetune_id]["base_model"] == "tiny"
+    file = client.http.get(f"/api/models/{finetune_id}/file")
+    assert len(file.content) == models[finetune_id]["size_bytes"]
+    assert f'filename="{finetune_id}.safetensors"' in file.headers["content-disposition"]
+    assert client.http.get("/api/models/tiny/file").status_code == 404
+
+
+def test_unknown_things_are_404_in_words(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as http:
+        for path in (
+            "jobs/x",
+            "jobs/x/events",
+            "datasets/x",
+            "finetunes/x",
+            "generations/x",
+            "models/x/file",
+        ):
+            answer = http.get(f"/api/{path}")
+            assert answer.status_code == 404, path
+            assert "'x'" in answer.json()["message"]
