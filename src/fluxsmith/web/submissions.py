@@ -15,6 +15,7 @@ from fluxsmith.contract.endpoints import NEEDED_CAPABILITY, Endpoint
 from fluxsmith.contract.inputs import FinetuneInputs
 from fluxsmith.core.actor import Actor
 from fluxsmith.core.archives import read_base64
+from fluxsmith.core.logging import get_logger
 from fluxsmith.core.validation import ValidationService
 from fluxsmith.errors import FluxsmithError, NotFoundError, UnsupportedError
 from fluxsmith.services.datasets import Upload
@@ -25,6 +26,8 @@ from fluxsmith.services.models import Model
 
 MOST_PICTURES = 20  # what BFL takes in one zip
 AUTOMATIC_SIDE_PX = 1024  # what BFL draws when no size is asked for
+
+_log = get_logger(__name__)
 
 _BFL_NAMES = {
     "name": "finetune_comment",
@@ -58,7 +61,9 @@ def submit_generation(
                 field="finetune_id",
             )
         _refuse_lacking(body, model, services.models.list(actor))
-        return services.inference.generate(actor, request)
+        generation = services.inference.generate(actor, request)
+    _log.info("Accepted a task.", job_id=generation.id, user=actor.id, endpoint=endpoint.path)
+    return generation
 
 
 def submit_finetune(services: ServiceContainer, actor: Actor, body: FinetuneInputs) -> Finetune:
@@ -74,11 +79,13 @@ def submit_finetune(services: ServiceContainer, actor: Actor, body: FinetuneInpu
         upload = Upload("file_data.zip", read_base64(body.file_data))
         dataset = services.datasets.create(actor, request.name, [upload], max_pictures=MOST_PICTURES)
         try:
-            return services.finetuning.start(actor, request.model_copy(update={"dataset_id": dataset.id}))
+            started = services.finetuning.start(actor, request.model_copy(update={"dataset_id": dataset.id}))
         except BaseException:
             with contextlib.suppress(FluxsmithError):
                 services.datasets.delete(actor, dataset.id)
             raise
+    _log.info("Accepted a task.", job_id=started.id, user=actor.id, endpoint="/v1/finetune")
+    return started
 
 
 def generation_request(body: Notified, base_model: str) -> GenerationRequest:
