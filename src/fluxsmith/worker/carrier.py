@@ -41,11 +41,13 @@ class Carrier:
         context = self._insist(lambda: self._jobs.begin(job_id, self._worker_id))
         if context is None:
             return
+        _log.info("The job begins.", worker=self._worker_id)
         self._running[job_id] = context
         try:
             with context:
                 try:
                     self._insist(self._attempt(context))
+                    _log.info("The job has ended.")
                 except LeaseLost:
                     _log.info("The job is carried out by another attempt now.")
         finally:
