@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from fluxsmith.container import ServiceContainer
 from fluxsmith.core.actor import LOCAL_OWNER, Actor
+from fluxsmith.core.jobs import Job
 from fluxsmith.core.validation import ValidationService
 from fluxsmith.errors import FluxsmithError
 from fluxsmith.ui import parts
@@ -108,6 +109,13 @@ class BaseUI:
         return event(
             safe, inputs, [box, *outputs], queue=queue, show_progress="hidden", api_visibility="private"
         )
+
+    def waits_for(self, job: Job) -> str:
+        """Why nobody takes a queued job up now, in words; empty if it only waits for others."""
+        if job.state != "queued" or self.container.jobs.worker_ready():
+            return ""
+        failing = [worker.detail for worker in self.container.jobs.workers() if worker.state == "failing"]
+        return failing[0] if failing else "The worker is starting"
 
     def unexpected(self) -> str:
         """Log the exception being handled and say so in words that lead to the log line."""

@@ -130,15 +130,15 @@ class FinetunePage(BaseUI):
             for model in self.container.models.list(self.actor())
             if model.kind == "base"
         ]
-        sets = finetune_view.set_choices(self.container.datasets.list(self.actor()))
         finetunes = self.container.finetuning.list(self.actor())
         named = request.query_params.get("job")
         running = (finetune.id for finetune in finetunes if not finetune.job.ended)
         opened = named if any(finetune.id == named for finetune in finetunes) else next(running, None)
         default = self.container.settings.model
-        chosen = default if any(default == key for _, key in bases) else next((key for _, key in bases), None)
+        bases = bases or [(default, default)]  # starting says what is wrong with it
+        chosen = default if any(default == key for _, key in bases) else bases[0][1]
         return {
-            self.pictures: sets,
+            self.pictures: self._sets(),
             self.base: gr.Dropdown(choices=bases, value=chosen),
             **self._view(finetunes, opened, None),
         }
@@ -172,8 +172,11 @@ class FinetunePage(BaseUI):
         if data.get("act") == "use":
             dataset = self.container.datasets.get(self.actor(), data.get("dataset", ""))
             return self._chosen(dataset, name, trigger, mode, captioning)
-        sets = finetune_view.set_choices(self.container.datasets.list(self.actor()))
-        return {self.pictures: sets, self.drop: gr.File(value=None, visible=True), self.dataset_id: None}
+        return {
+            self.pictures: self._sets(),
+            self.drop: gr.File(value=None, visible=True),
+            self.dataset_id: None,
+        }
 
     def on_caption(self, dataset_id: str | None, event: gr.EventData) -> Updates:
         """Keep an edited caption."""
@@ -245,7 +248,7 @@ class FinetunePage(BaseUI):
                 watched = Watched(finetune.id)
             events = self.container.finetuning.events(self.actor(), finetune.id, watched.seq)
             watched = watched.after(events)
-            card = finetune_view.finetune_card(finetune, watched)
+            card = finetune_view.finetune_card(finetune, watched, self.waits_for(finetune.job))
         return {
             self.card: card,
             self.recent: finetune_view.finetune_list(finetunes, opened),
@@ -253,6 +256,10 @@ class FinetunePage(BaseUI):
             self.opened: opened,
             self.watched: watched,
         }
+
+    def _sets(self) -> str:
+        datasets = self.container.datasets.list(self.actor())
+        return finetune_view.set_choices(datasets, self.container.settings.max_upload_mb)
 
     def _chosen(self, dataset: Dataset, name: str, trigger: str, mode: str, captioning: bool) -> Updates:
         return {

@@ -42,8 +42,11 @@ def picture_grid(dataset: Dataset, captions: Sequence[str]) -> str:
     )
 
 
-def set_choices(datasets: Sequence[Dataset]) -> str:
-    """Ways to begin without a file at hand: the sample set, and sets used before."""
+def set_choices(datasets: Sequence[Dataset], max_upload_mb: int) -> str:
+    """Ways to begin without a file at hand: the sample set, and sets used before.
+
+    Holds, unseen, the words for files that together exceed `max_upload_mb`; studio.js shows them.
+    """
     earlier = "".join(
         f'<button type="button" class="fs-chip" data-act="use" data-dataset="{dataset.id}">'
         f'<img src="{thumbnail_url(dataset.id, dataset.images[0].id)}" alt="" width="24" height="24"/>'
@@ -53,11 +56,23 @@ def set_choices(datasets: Sequence[Dataset]) -> str:
     )
     again = f'<span class="fs-chips-title">Used before</span>{earlier}' if earlier else ""
     sample = parts.act("Use the sample set", "sample", icon_name="pictures")
-    return f'<div class="fs-chips">{sample}{again}</div>'
+    too_large = parts.error_box(
+        f"The request is larger than {max_upload_mb} MB.",
+        "Send fewer or smaller pictures, or raise FLUXSMITH_MAX_UPLOAD_MB.",
+    )
+    limit = max_upload_mb * 1_000_000
+    words = f'<template class="fs-too-large" data-limit="{limit}">{too_large}</template>'
+    return f'<div class="fs-chips">{sample}{again}{words}</div>'
 
 
-def finetune_card(finetune: Finetune, watched: Watched) -> str:
-    """One finetune opened: the strip while it runs, its end in words, the curve and the samples."""
+def finetune_card(finetune: Finetune, watched: Watched, waits_for: str) -> str:
+    """One finetune opened: the strip while it runs, its end in words, the curve and the samples.
+
+    Args:
+        finetune: the one that is opened.
+        watched: what its events have told.
+        waits_for: why no worker takes jobs now; empty if one does.
+    """
     job = finetune.job
     total = finetune.parameters.steps
     head = (
@@ -80,7 +95,7 @@ def finetune_card(finetune: Finetune, watched: Watched) -> str:
     return (
         f'<section class="fs-card fs-job" data-job="{finetune.id}" data-state="{job.state}" '
         f'aria-label="Finetune {escape(finetune.name, quote=True)}">'
-        f"{head}{_state_line(finetune, watched)}{detail}{facts}</section>"
+        f"{head}{_state_line(finetune, watched, waits_for)}{detail}{facts}</section>"
     )
 
 
@@ -123,7 +138,7 @@ def _row(finetune: Finetune, opened: bool) -> str:
     )
 
 
-def _state_line(finetune: Finetune, watched: Watched) -> str:
+def _state_line(finetune: Finetune, watched: Watched, waits_for: str) -> str:
     job = finetune.job
     if job.state == "failed":
         error = job.error
@@ -143,7 +158,7 @@ def _state_line(finetune: Finetune, watched: Watched) -> str:
         job,
         lead=icon("finetune"),
         title=parts.stage_of(job),
-        says=watched.message if not trains else "",
+        says=waits_for if job.state == "queued" else "" if trains else watched.message,
         unit="steps" if trains else "",
     )
 

@@ -182,8 +182,10 @@ class GeneratePage(BaseUI):
     def _view(self) -> Updates:
         generations = self.container.inference.list(self.actor(), SHOWN)
         names = {model.id: model.name for model in self.container.models.list(self.actor())}
+        waiting = next((one.job for one in generations if one.job.state == "queued"), None)
+        waits_for = self.waits_for(waiting) if waiting else ""
         return {
-            self.gallery: generate_view.gallery(generations, names),
+            self.gallery: generate_view.gallery(generations, names, waits_for),
             self.timer: gr.Timer(active=any(not generation.job.ended for generation in generations)),
         }
 

@@ -21,12 +21,13 @@ def model_line(model: Model | None) -> str:
     )
 
 
-def gallery(generations: Sequence[Generation], names: Mapping[str, str]) -> str:
+def gallery(generations: Sequence[Generation], names: Mapping[str, str], waits_for: str) -> str:
     """All generations, newest first.
 
     Args:
         generations: newest first.
         names: what the models are called, by id.
+        waits_for: why no worker takes jobs now; empty if one does.
     """
     if not generations:
         return parts.empty_state(
@@ -35,14 +36,14 @@ def gallery(generations: Sequence[Generation], names: Mapping[str, str]) -> str:
     return (
         '<div class="fs-gallery" data-viewer>'
         + "".join(
-            _generation(generation, names.get(generation.model, "a deleted LoRA"))
+            _generation(generation, names.get(generation.model, "a deleted LoRA"), waits_for)
             for generation in generations
         )
         + "</div>"
     )
 
 
-def _generation(generation: Generation, model_name: str) -> str:
+def _generation(generation: Generation, model_name: str, waits_for: str) -> str:
     job = generation.job
     ended = job.ended
     top = ""
@@ -51,7 +52,8 @@ def _generation(generation: Generation, model_name: str) -> str:
             job,
             lead=icon("generate"),
             title=_title(generation),
-            says="" if job.stage == "Drawing" else parts.stage_of(job),
+            says=(job.state == "queued" and waits_for)
+            or ("" if job.stage == "Drawing" else parts.stage_of(job)),
             unit="steps",
         )
     elif job.state == "failed":

@@ -67,6 +67,25 @@
     show(group.indexOf(hit));
   });
 
+  // Files that together exceed what the server takes are refused before they travel, in the server's words.
+  function refuseTooLarge(event, files) {
+    const drop = event.target.closest?.('#drop');
+    const words = document.querySelector('template.fs-too-large');
+    document.querySelectorAll('.fs-too-large-shown').forEach((shown) => shown.remove());
+    if (!drop || !words || !files) return;
+    const size = [...files].reduce((sum, file) => sum + file.size, 0);
+    if (size <= Number(words.dataset.limit)) return;
+    event.stopImmediatePropagation();
+    event.preventDefault();
+    const shown = document.createElement('div');
+    shown.className = 'fs-too-large-shown';
+    shown.append(words.content.cloneNode(true));
+    drop.after(shown);
+    if (event.type === 'change') event.target.value = '';
+  }
+  document.addEventListener('change', (event) => refuseTooLarge(event, event.target.files), true);
+  document.addEventListener('drop', (event) => refuseTooLarge(event, event.dataTransfer?.files), true);
+
   // What cannot be undone asks once more, in its own place; the question goes away by itself.
   document.addEventListener('click', (event) => {
     const hit = event.target.closest?.('[data-ask]');
