@@ -16,7 +16,7 @@ class FinetuneRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dataset_id: str = Field(title="Dataset", description="The pictures to learn from.")
+    dataset_id: str = Field(max_length=200, title="Dataset", description="The pictures to learn from.")
     name: str = Field(min_length=1, max_length=200, title="Name", description="What to call the model.")
     trigger_word: str = Field(
         "TOK",
@@ -31,8 +31,8 @@ class FinetuneRequest(BaseModel):
     captioning: bool = Field(
         True, title="Write captions", description="Caption pictures that have no text of their own."
     )
-    base_model: str = Field("nano", title="Base", description="The model to teach.")
-    provider: str = Field("local", title="Provider", description="Who trains it.")
+    base_model: str = Field("nano", max_length=200, title="Base", description="The model to teach.")
+    provider: str = Field("local", max_length=200, title="Provider", description="Who trains it.")
     parameters: FinetuneParameters = FinetuneParameters()
 
     @field_validator("name", "trigger_word")

@@ -87,7 +87,7 @@ class FinetuningService:
         Raises:
             NotFoundError: there is none, it is not the actor's, or it was deleted.
         """
-        with self._db.session() as session:
+        with self._db.reading() as session:
             row = self._owned(repository.find(session, finetune_id), actor, finetune_id)
         return _finetune(row, self._jobs.get(row.id))
 
@@ -102,7 +102,7 @@ class FinetuningService:
 
     def list(self, actor: Actor) -> list[Finetune]:
         """The actor's finetunes, newest first."""
-        with self._db.session() as session:
+        with self._db.reading() as session:
             rows = repository.of_owner(session, actor.id)
         jobs = self._jobs.get_many([row.id for row in rows])
         return [_finetune(row, jobs[row.id]) for row in rows]
@@ -142,7 +142,7 @@ class FinetuningService:
 
     def carry_out(self, ctx: JobContext) -> None:
         """Train: the handler of the job. May be called again after a crash."""
-        with self._db.session() as session:
+        with self._db.reading() as session:
             row = repository.find(session, ctx.job_id)
             if row is None or row.deleted_at is not None:
                 raise ConflictError("finetune-deleted", "The finetune was deleted before it started.")

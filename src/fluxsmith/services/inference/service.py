@@ -79,13 +79,13 @@ class InferenceService:
         Raises:
             NotFoundError: there is none, it is not the actor's, or it was deleted.
         """
-        with self._db.session() as session:
+        with self._db.reading() as session:
             row = self._owned(repository.find(session, generation_id), actor, generation_id)
         return _generation(row, self._jobs.get(row.id))
 
     def list(self, actor: Actor, limit: int = 100) -> list[Generation]:
         """The actor's generations, newest first."""
-        with self._db.session() as session:
+        with self._db.reading() as session:
             rows = repository.of_owner(session, actor.id, limit)
         jobs = self._jobs.get_many([row.id for row in rows])
         return [_generation(row, jobs[row.id]) for row in rows]
@@ -126,7 +126,7 @@ class InferenceService:
 
     def carry_out(self, ctx: JobContext) -> None:
         """Draw: the handler of the job. May be called again after a crash."""
-        with self._db.session() as session:
+        with self._db.reading() as session:
             row = repository.find(session, ctx.job_id)
         if row is None or row.deleted_at is not None:
             raise ConflictError("generation-deleted", "The request was deleted before it started.")

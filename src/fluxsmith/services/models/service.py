@@ -30,7 +30,7 @@ class ModelService:
 
     def list(self, actor: Actor) -> list[Model]:
         """Base models first, then the actor's LoRAs, newest first."""
-        with self._db.session() as session:
+        with self._db.reading() as session:
             loras = [self._lora(row) for row in repository.of_owner(session, actor.id)]
         return [_base(info) for info in self._providers.models()] + loras
 
@@ -44,7 +44,7 @@ class ModelService:
         info = self._providers.find_model(model_id)
         if info is not None:
             return _base(info)
-        with self._db.session() as session:
+        with self._db.reading() as session:
             return self._lora(self._owned(session, actor.id, model_id))
 
     def lora(self, owner_id: str, model_id: str) -> tuple[str, Path]:
@@ -55,7 +55,7 @@ class ModelService:
             ConflictError: it was deleted, still trains, or its training did not succeed.
             StorageError: the file has vanished.
         """
-        with self._db.session() as session:
+        with self._db.reading() as session:
             row = self._owned(session, owner_id, model_id)
         return row.base_model, self._storage.local_path(row.storage_key)
 
