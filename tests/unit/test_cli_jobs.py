@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 from fluxsmith.config.env import EnvManager
 from fluxsmith.core.actor import LOCAL_OWNER
 from fluxsmith.samples import SAMPLE_TRIGGER_WORD
+from fluxsmith.worker.folder_locks import lock_for_server
 from tests.harness import Server, until
 
 
@@ -100,6 +102,18 @@ def test_a_second_server_on_the_same_data_is_refused(shell: Shell) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75
     assert "Another fluxsmith server" in err
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_is_told_to_end_ends_well_and_frees_its_folder(
+    start_server: Callable[..., Server], told: signal.Signals
+) -> None:
+    one = start_server(environment={"FLUXSMITH_WORKERS": "0"})
+    until(lambda: one.status("/healthz") == 200, "the server")
+    one.process.send_signal(told)
+    assert one.process.wait(60) == 0
+    assert f"fluxsmith is at {one.url}" in one.log.read_text()
+    lock_for_server(one.data_dir).release()
 
 
 def test_the_demo_writes_one_picture_with_a_worker_of_its_own(tmp_path: Path, models_dir: Path) -> None:

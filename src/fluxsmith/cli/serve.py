@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import signal
 import socket
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,8 +55,6 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def _no_port(settings: Settings, error: OSError) -> ConflictError | ConfigError:
-    import errno
-
     place = f"Port {settings.port} on {settings.host}"
     other = settings.port + 1 if settings.port < 65_535 else settings.port - 1
     if error.errno == errno.EADDRINUSE:
@@ -84,6 +85,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
             if self.started:
                 typer.echo(f"fluxsmith is at {settings.url} (Ctrl-C ends it)")
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is below is ended, too
     container = ServiceContainer(settings)
     supervisor = Supervisor(settings)
     try:
@@ -93,7 +95,8 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, timeout_graceful_shutdown=LONGEST_GOODBYE_S
         )
-        Server(config).run(sockets=[listener])
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn ends in order, then raises the signal again
+            Server(config).run(sockets=[listener])
     finally:
         supervisor.stop()
         container.close()
