@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from fluxsmith.engine.checkpoint import Checkpoint, newest_checkpoint, write_checkpoint
 from fluxsmith.engine.draws import batch_indices
 from fluxsmith.engine.losses import LossLog
 from fluxsmith.engine.optimizer import learning_rate
 from fluxsmith.engine.spec import TrainSpec
 from fluxsmith.engine.trainer import train
-from fluxsmith.errors import Cancelled, EngineError
+from fluxsmith.errors import Cancelled, EngineError, StorageError
 from tests.engine_runs import Listener, make_spec
 
 
@@ -90,6 +92,27 @@ def test_a_checkpoint_of_other_parameters_is_not_used(spec: TrainSpec, tmp_path:
         train(spec, tmp_path, Listener(stop_at=5))
     result = train(dataclasses.replace(spec, seed=99), tmp_path, Listener())
     assert result.facts["resumed_at"] == 0
+
+
+def test_a_full_disk_is_said_in_words_and_spares_the_checkpoint_before(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root can mount a small disk")
+    try:
+        tensors = {"weight": torch.ones(1000)}
+        small = Checkpoint(4, "f", tensors, tensors, [1.0] * 4)
+        write_checkpoint(folder, small)
+        with pytest.raises(StorageError, match="Delete old results") as caught:
+            large = {"weight": torch.ones(1_000_000)}
+            write_checkpoint(folder, dataclasses.replace(small, step=8, optimizer=large))
+        assert caught.value.code == "disk-full"
+        assert [path.name for path in folder.iterdir()] == ["step-000004"]
+        kept = newest_checkpoint(folder, "f")
+        assert kept is not None and torch.equal(kept.weights["weight"], tensors["weight"])
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_second_attempt_encodes_nothing_again(spec: TrainSpec, tmp_path: Path) -> None:

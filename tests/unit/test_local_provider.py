@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from fluxsmith.errors import Cancelled, CapacityError, EngineError, LeaseLost, NotFoundError, StorageError
-from fluxsmith.providers import local_run
 from fluxsmith.providers.base import Adapter, GenerationTask
 from fluxsmith.providers.local import LocalProvider
 from tests.engine_runs import Listener, make_task
@@ -43,9 +43,10 @@ def child_of_this_process(run_dir: Path) -> psutil.Process | None:
 
 
 def kill_child(run_dir: Path) -> None:
+    """Kill the training child, if an earlier call has not: its last events still come after that."""
     process = child_of_this_process(run_dir)
-    assert process is not None
-    os.kill(process.pid, signal.SIGKILL)
+    if process is not None:
+        os.kill(process.pid, signal.SIGKILL)
 
 
 def test_a_finetune_ends_in_a_lora_that_the_provider_draws_with(
@@ -97,28 +98,6 @@ def test_a_killed_child_is_started_again_and_learns_exactly_the_same(
     assert outcome.facts["resumed_at"] in (4, 8)
 
 
-def test_a_child_that_is_killed_without_getting_further_is_given_up(
-    provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local_run, "_UNEXPLAINED_KILLS", 3)
-    run_dir = tmp_path / "run"
-    listener = Listener(on_step=lambda _step: kill_child(run_dir))
-    with pytest.raises(CapacityError, match="Lower the batch size") as caught:
-        provider.finetune(make_task(tmp_path, sample_every=0, steps=500, checkpoint_every=500), listener)
-    assert caught.value.code == "training-killed"
-
-
-def test_kills_for_want_of_memory_are_said_to_be_that(
-    provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kernel_kills = iter(range(100))
-    monkeypatch.setattr(local_run, "memory_kills", lambda: next(kernel_kills))
-    listener = Listener(on_step=lambda _step: kill_child(tmp_path / "run"))
-    with pytest.raises(CapacityError, match="more memory") as caught:
-        provider.finetune(make_task(tmp_path, sample_every=0, steps=500, checkpoint_every=500), listener)
-    assert caught.value.code == "memory-exhausted"
-
-
 def test_a_cancelled_finetune_stops_within_a_step_and_leaves_no_child(
     provider: LocalProvider, tmp_path: Path
 ) -> None:
@@ -155,52 +134,6 @@ def test_memory_too_small_to_start_at_all_is_said_in_the_same_words(tmp_path: Pa
     assert caught.value.code == "memory-exhausted"
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one mebibyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("only root can mount a small disk")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_disk_that_fills_during_training_is_said_in_words_and_spares_the_checkpoint(
-    provider: LocalProvider, tmp_path: Path, small_disk: Path
-) -> None:
-    task = make_task(tmp_path, steps=400, sample_every=0, checkpoint_every=5)
-    run_dir = small_disk / "run"
-    filled = threading.Event()
-
-    def fill(step: int) -> None:
-        if step == 12 and not filled.is_set():
-            filled.set()
-            (small_disk / "ballast").write_bytes(b"\0" * 8_000_000)
-
-    def fill_what_fits(step: int) -> None:
-        try:
-            fill(step)
-        except OSError:
-            return
-
-    listener = Listener(on_step=fill_what_fits)
-    task = type(task)(**{**task.__dict__, "run_dir": run_dir})
-    with pytest.raises(StorageError, match="Delete old results") as caught:
-        provider.finetune(task, listener)
-    assert caught.value.code == "disk-full"
-    (small_disk / "ballast").unlink()
-    kept = sorted(path.name for path in (run_dir / "checkpoints").glob("step-*"))
-    assert kept
-    cancelled_soon = Listener(on_step=lambda _step: None, stop_at=int(kept[-1][5:]) + 1)
-    with pytest.raises(Cancelled):
-        provider.finetune(task, cancelled_soon)
-    assert cancelled_soon.messages == [f"Training goes on from step {int(kept[-1][5:])}."]
-
-
 def test_a_folder_that_cannot_be_written_is_said_in_words(provider: LocalProvider, tmp_path: Path) -> None:
     task = make_task(tmp_path)
     (tmp_path / "run").write_text("a file in the way")
@@ -234,36 +167,15 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_a_second_child_waits_for_the_first(provider: LocalProvider, tmp_path: Path) -> None:
-    task = make_task(tmp_path, steps=20_000, sample_every=0, checkpoint_every=20_000)
-    started, first = threading.Event(), Listener(on_step=lambda _step: started.set())
-    outcome: list[type[BaseException]] = []
-
-    def run_first() -> None:
-        try:
-            provider.finetune(task, first)
-        except Cancelled as error:
-            outcome.append(type(error))
-
-    thread = threading.Thread(target=run_first)
-    thread.start()
-    assert started.wait(60)
-    second = Listener()
-    second.asked_to_stop = False
-    waiting = threading.Thread(target=lambda: _expect_cancelled(provider, task, second))
-    waiting.start()
-    time.sleep(2)
-    assert second.stages == []
-    second.asked_to_stop = True
-    waiting.join()
-    assert second.losses == {}
-    first.asked_to_stop = True
+    task, listener = make_task(tmp_path, sample_every=0), Listener()
+    task.run_dir.mkdir()
+    with FileLock(task.run_dir / "lock"):
+        thread = threading.Thread(target=provider.finetune, args=(task, listener))
+        thread.start()
+        time.sleep(2)
+        assert listener.stages == []
     thread.join()
-    assert outcome == [Cancelled]
-
-
-def _expect_cancelled(provider: LocalProvider, task: object, listener: Listener) -> None:
-    with pytest.raises(Cancelled):
-        provider.finetune(task, listener)  # type: ignore[arg-type]
+    assert sorted(listener.losses) == list(range(1, 13))
 
 
 def test_models_are_listed_without_torch() -> None:

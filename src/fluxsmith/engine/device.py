@@ -10,7 +10,9 @@ import torch
 from fluxsmith.errors import EngineError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEEP_BYTES = 512 * 1024 * 1024
+_MMAP_BYTES = 32 * 1024 * 1024
+"""The most that glibc accepts; larger blocks are always given back."""
+_TRIM_BYTES = 512 * 1024 * 1024
 
 
 def choose_device(wish: str) -> torch.device:
@@ -45,8 +47,8 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return
-    mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
-    mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+    mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)
+    mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)
 
 
 def _no_device(wish: str) -> EngineError:

@@ -23,12 +23,17 @@ _CANCELLED = 3
 _SIGNS_OF_MEMORY = ("bad_alloc", "allocate memory", "out of memory")
 
 
+def command(run_dir: Path) -> list[str]:
+    """What starts a child."""
+    return [sys.executable, "-m", "fluxsmith.engine", str(run_dir)]
+
+
 class Child:
     """A running `python -m fluxsmith.engine`; leaving the context ends it, whatever happened."""
 
     def __init__(self, run_dir: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fluxsmith.engine", str(run_dir)],
+            command(run_dir),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
