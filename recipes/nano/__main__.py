@@ -42,13 +42,13 @@ def main() -> None:
     parser.add_argument(
         "--compile", action="store_true", help="compile the transformer (needs a C++ compiler)"
     )
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of the computation")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="cores to use")
     given = parser.parse_args()
     unknown = [name for name in given.stages if name not in STAGES]
     if unknown:
         parser.error(f"no such stage: {', '.join(unknown)}")
     torch.set_num_threads(given.threads)
-    work = Workplace(given.work, given.fraction, given.compile)
+    work = Workplace(given.work, given.fraction, given.compile, given.threads)
     for name in given.stages or DEFAULT:
         STAGES[name](work)
 

@@ -1,9 +1,10 @@
-"""The optimizer of nano's transformer: Muon for matrices inside blocks, AdamW for the rest.
+"""The optimizer of nano's transformer: Muon for matrices inside blocks, Adam for the rest.
 
 Muon (Jordan et al. 2024) replaces a matrix's momentum by the nearest orthogonal matrix, found by five
-Newton-Schulz steps. torch's own runs them in bfloat16, which these CPUs emulate at a hundredth of the
-speed, so this one is float32; and it iterates on the small Gram matrix (256 x 256) instead of the wide one:
-the same polynomial for about half the work.
+Newton-Schulz steps. torch's own runs them in bfloat16, which CPUs without that type emulate at a hundredth
+of the speed, so this one is float32; and it iterates on the small Gram matrix (256 x 256) instead of the
+wide one: the same polynomial for about half the work. All state is in tensors made at the start, so that
+processes can share it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+MUON_RATE, ADAM_RATE = 0.02, 2e-3
+MOMENTUM, DECAY = 0.95, 0.01
+BETAS = (0.9, 0.95)
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic step; chosen by Jordan et al. to pull all singular values near 1 quickly."""
 
@@ -34,64 +38,73 @@ def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
     return result if matrix.shape[0] <= matrix.shape[1] else result.T
 
 
-class Muon:
-    """Orthogonalised Nesterov momentum for two-dimensional parameters.
+class Optimizer:
+    """Updates parameters from gradients that are handed in; any process may update any of them."""
 
-    Momentum changes little between two steps, so each matrix takes a double step every second time: half
-    the products.
-    """
-
-    def __init__(self, parameters: list[nn.Parameter], momentum: float = 0.95, decay: float = 0.01) -> None:
-        self.parameters = parameters
-        self.momentum = momentum
-        self.decay = decay
-        self.averages = [torch.zeros_like(parameter) for parameter in parameters]
-        self.taken = 0
+    def __init__(self, modules: list[nn.Module]) -> None:
+        matrices, others = split(modules)
+        self.parameters: list[Tensor] = [*matrices, *others]
+        self.matrices = len(matrices)
+        self.first = [torch.zeros_like(parameter, requires_grad=False) for parameter in self.parameters]
+        self.second = [torch.zeros_like(parameter, requires_grad=False) for parameter in others]
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """Take every gradient into its average, forget it, and move half of the parameters."""
-        for index, (parameter, average) in enumerate(zip(self.parameters, self.averages, strict=True)):
-            if parameter.grad is None:
-                continue
-            average.lerp_(parameter.grad, 1 - self.momentum)
-            if (index + self.taken) % 2 == 0:
-                update = orthogonalised(parameter.grad.lerp(average, self.momentum))
-                rows, columns = parameter.shape
-                parameter.mul_(1 - 2 * rate * self.decay)
-                parameter.add_(update, alpha=-2 * rate * max(1.0, rows / columns) ** 0.5)
-            parameter.grad = None
-        self.taken += 1
+    def update(self, index: int, gradient: Tensor, step: int, share_of_rate: float) -> None:
+        """Take one gradient into its averages and move the parameter."""
+        if index < self.matrices:
+            self._muon(index, gradient, step, MUON_RATE * share_of_rate)
+        else:
+            self._adam(index, gradient, step, ADAM_RATE * share_of_rate)
 
+    def _muon(self, index: int, gradient: Tensor, step: int, rate: float) -> None:
+        """Momentum changes little between two steps, so each matrix takes a double step every second time."""
+        parameter, average = self.parameters[index], self.first[index]
+        average.lerp_(gradient, 1 - MOMENTUM)
+        if (index + step) % 2:
+            return
+        rows, columns = parameter.shape
+        parameter.mul_(1 - 2 * rate * DECAY)
+        update = orthogonalised(gradient.lerp(average, MOMENTUM))
+        parameter.add_(update, alpha=-2 * rate * max(1.0, rows / columns) ** 0.5)
 
-class Optimizer:
-    """Both optimizers behind one `step`, with one schedule."""
+    def _adam(self, index: int, gradient: Tensor, step: int, rate: float) -> None:
+        first, second = self.first[index], self.second[index - self.matrices]
+        first.lerp_(gradient, 1 - BETAS[0])
+        second.lerp_(gradient.square(), 1 - BETAS[1])
+        size = (second / (1 - BETAS[1] ** (step + 1))).sqrt_().add_(1e-8)
+        self.parameters[index].addcdiv_(first, size, value=-rate / (1 - BETAS[0] ** (step + 1)))
 
-    def __init__(self, modules: list[nn.Module], muon_rate: float = 0.02, adam_rate: float = 2e-3) -> None:
-        matrices, others = _split(modules)
-        self.muon_rate, self.adam_rate = muon_rate, adam_rate
-        self.muon = Muon(matrices)
-        self.adam = torch.optim.AdamW(others, lr=adam_rate, betas=(0.9, 0.95), weight_decay=0.0)
+    def owned(self, team: int) -> list[list[int]]:
+        """Parameters dealt to `team` processes: each gets about the same work in every step."""
+        order = sorted(range(len(self.parameters)), key=lambda i: (i >= self.matrices, i % 2, -self._work(i)))
+        load = [0] * team
+        dealt: list[list[int]] = [[] for _ in range(team)]
+        for index in order:
+            least = min(range(team), key=lambda rank: load[rank])
+            dealt[least].append(index)
+            load[least] += self._work(index)
+        return dealt
 
-    def step(self, share_of_rate: float) -> None:
-        """One update with both rates scaled."""
-        for group in self.adam.param_groups:
-            group["lr"] = self.adam_rate * share_of_rate
-        self.muon.step(self.muon_rate * share_of_rate)
-        self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
+    def _work(self, index: int) -> int:
+        shape = self.parameters[index].shape
+        return min(shape) * self.parameters[index].numel() if index < self.matrices else 20 * sum(shape)
 
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs."""
-        return {"averages": self.muon.averages, "taken": self.muon.taken, "adam": self.adam.state_dict()}
+        return {"first": self.first, "second": self.second}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state()`."""
-        self.muon.averages, self.muon.taken = state["averages"], state["taken"]
-        self.adam.load_state_dict(state["adam"])
+        for own, saved in zip(self.first + self.second, state["first"] + state["second"], strict=True):
+            own.copy_(saved)
+
+    def share_memory(self) -> None:
+        """Put all state where processes that are forked later see and change the same tensors."""
+        for tensor in self.first + self.second:
+            tensor.share_memory_()
 
 
-def _split(modules: list[nn.Module]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def split(modules: list[nn.Module]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Matrices inside blocks and layers; everything else (ends, embeddings, modulation, norms)."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []

@@ -24,17 +24,18 @@ from transformers import Qwen2Tokenizer, Qwen3ForCausalLM
 from recipes.nano.captions import caption
 from recipes.nano.latents import SIDES, Encoded, load_latents
 from recipes.nano.model import SHIFT, TEXT_LAYERS, new_text_encoder, new_transformer, save_pipeline
-from recipes.nano.muon import Optimizer
+from recipes.nano.muon import Optimizer, split
+from recipes.nano.team import Plan, Team
 from recipes.nano.tokenizer import SEQUENCE
 from recipes.nano.workplace import Workplace
 
-MINUTES = 64.0
+MINUTES = 35.0
 SMALL_SHARE = 0.4
 """Of the time, at 64 px."""
-BATCH = {64: 32, 128: 20}
+BATCH = {64: 20, 128: 16}
 AVERAGE = 0.998
 SAVE_EVERY_S = 180.0
-EXPORT_EVERY_S = 840.0
+EXPORT_EVERY_S = 420.0
 
 
 @dataclass
@@ -62,11 +63,26 @@ class Learner:
         self.predict = self._predict
         self.optimizer = Optimizer(self.networks)
         self.averages = [copy.deepcopy(network).requires_grad_(False) for network in self.networks]
+        matrices, others = split(self.averages)
+        self.kept: list[Tensor] = [*matrices, *others]
 
     @property
     def networks(self) -> list[nn.Module]:
         """What is trained, in the order of `averages`."""
         return [self.transformer, self.text_encoder]
+
+    def share_memory(self) -> None:
+        """Let processes that are forked later work on the same tensors."""
+        for network in [*self.networks, *self.averages]:
+            network.share_memory()
+        self.optimizer.share_memory()
+
+    @torch.no_grad()
+    def update(self, index: int, gradient: Tensor, step: int, share_of_rate: float) -> None:
+        """Move one parameter, and its average towards it; faster at the start."""
+        self.optimizer.update(index, gradient, step, share_of_rate)
+        share = 1 - min(AVERAGE, (step + 1) / (step + 20))
+        self.kept[index].lerp_(self.optimizer.parameters[index], share)
 
     def _predict(
         self, mixed: Tensor, sigma: Tensor, text: Tensor, img_ids: Tensor, txt_ids: Tensor
@@ -81,52 +97,81 @@ class Learner:
             return_dict=False,
         )[0]
 
-    @torch.no_grad()
-    def average(self, step: int) -> None:
-        """Move the averages towards the weights; faster at the start."""
-        share = 1 - min(AVERAGE, (step + 1) / (step + 20))
-        for network, kept in zip(self.networks, self.averages, strict=True):
-            torch._foreach_lerp_(list(kept.parameters()), list(network.parameters()), share)
-
 
 def train_transformer(work: Workplace, minutes: float = MINUTES) -> None:
     """Train for `minutes` of this machine's time, or go on from the last checkpoint; then export `nano/`."""
     if work.path("trained").exists():
         return
+    torch.set_num_threads(1)
     encoded = load_latents(work)
     learner = new_learner(work)
     progress = _resume(work, learner)
-    if work.compiled:
-        learner.predict = torch.compile(learner.predict, dynamic=False)
-    budget_s = minutes * 60 * work.fraction
-    saved_at = exported_at = time.monotonic()
-    total = 0.0
-    while progress.spent_s < budget_s:
-        started = time.monotonic()
-        share = progress.spent_s / budget_s
-        side = SIDES[0] if share < SMALL_SHARE else SIDES[1]
-        loss = batch_loss(learner, encoded, side, progress.step)
-        torch.autograd.backward(loss)
-        learner.optimizer.step(min(1.0, (progress.step + 1) / 100, max(0.01, (1 - share) / 0.4)))
-        learner.average(progress.step)
-        progress.step += 1
-        progress.seen += BATCH[side]
-        total += loss.item()
-        now = time.monotonic()
-        progress.spent_s += now - started
-        if progress.step % 100 == 0:
-            work.log("transformer", side=side, loss=round(total / 100, 4), **_rounded(progress))
-            total = 0.0
-        if now - saved_at > SAVE_EVERY_S:
-            _checkpoint(work, learner, progress)
-            saved_at = time.monotonic()
-        if now - exported_at > EXPORT_EVERY_S:
-            export(work, learner)
-            exported_at = time.monotonic()
+    learner.share_memory()
+    team = Team(work.processes, learner.optimizer.parameters)
+    owned = learner.optimizer.owned(team.size)
+    keeper = Keeper(work, learner, progress, minutes * 60 * work.fraction)
+
+    def carry_out(rank: int) -> None:
+        if work.compiled:
+            learner.predict = torch.compile(learner.predict, dynamic=False)
+        step = progress.step
+        while True:
+            plan = team.agree(keeper.plan() if rank == 0 else None)
+            if not plan.side:
+                return
+            loss = batch_loss(
+                learner, encoded, plan.side, step * team.size + rank, BATCH[plan.side] // team.size
+            )
+            torch.autograd.backward(loss)
+            team.put(rank, learner.optimizer.parameters)
+            for index in owned[rank]:
+                learner.update(index, team.gradient(index), step, plan.share_of_rate)
+            team.meet()
+            step += 1
+            if rank == 0:
+                keeper.took_step(plan, loss.item())
+
+    team.run(carry_out)
     _checkpoint(work, learner, progress)
     export(work, learner)
     work.log("transformer", done=1, **_rounded(progress))
     work.path("trained").touch()
+
+
+class Keeper:
+    """Rank 0's book: what comes next, the log, checkpoints and interim weights."""
+
+    def __init__(self, work: Workplace, learner: Learner, progress: Progress, budget_s: float) -> None:
+        self.work, self.learner, self.progress, self.budget_s = work, learner, progress, budget_s
+        self.losses: list[float] = []
+        self.last_step_at = self.saved_at = self.exported_at = time.monotonic()
+
+    def plan(self) -> Plan:
+        """The next step's side and share of the full rate; side 0 at the end."""
+        share = self.progress.spent_s / self.budget_s
+        if share >= 1:
+            return Plan(0, 0.0)
+        rate = min(1.0, (self.progress.step + 1) / 100, max(0.01, (1 - share) / 0.4))
+        return Plan(SIDES[0] if share < SMALL_SHARE else SIDES[1], rate)
+
+    def took_step(self, plan: Plan, loss: float) -> None:
+        """Count a step, and save what is due."""
+        now = time.monotonic()
+        self.progress.step += 1
+        self.progress.seen += BATCH[plan.side]
+        self.progress.spent_s += now - self.last_step_at
+        self.last_step_at = now
+        self.losses.append(loss)
+        if self.progress.step % 100 == 0:
+            mean = round(sum(self.losses) / len(self.losses), 4)
+            self.work.log("transformer", side=plan.side, loss=mean, **_rounded(self.progress))
+            self.losses.clear()
+        if now - self.saved_at > SAVE_EVERY_S:
+            _checkpoint(self.work, self.learner, self.progress)
+            self.saved_at = time.monotonic()
+        if now - self.exported_at > EXPORT_EVERY_S:
+            export(self.work, self.learner)
+            self.exported_at = time.monotonic()
 
 
 def new_learner(work: Workplace) -> Learner:
@@ -136,10 +181,10 @@ def new_learner(work: Workplace) -> Learner:
     return Learner(new_transformer(), new_text_encoder(len(tokenizer)), tokenizer)
 
 
-def batch_loss(learner: Learner, encoded: Encoded, side: int, step: int) -> Tensor:
-    """Flow-matching loss of one batch; the same batch for the same step."""
-    rng, noise_rng = random.Random(step), torch.Generator().manual_seed(step)
-    chosen = [rng.choice(encoded.draws) for _ in range(BATCH[side])]
+def batch_loss(learner: Learner, encoded: Encoded, side: int, seed: int, size: int) -> Tensor:
+    """Flow-matching loss of one batch; the same batch for the same seed."""
+    rng, noise_rng = random.Random(seed), torch.Generator().manual_seed(seed)
+    chosen = [rng.choice(encoded.draws) for _ in range(size)]
     clean = encoded.tokens[side][chosen].float()
     text = text_states(learner, [caption(encoded.scenes[i], rng) for i in chosen])
     normal = torch.sigmoid(torch.randn(len(chosen), generator=noise_rng))

@@ -19,12 +19,14 @@ class Workplace:
     Args:
         root: everything the recipe makes lies under it.
         fraction: 1 is the whole recipe; 0.02 is a trial of a few minutes with few things and few steps.
+        processes: how many train the transformer together; one a core.
         compiled: let torch compile the transformer; needs a C++ compiler and pays after some minutes.
     """
 
     root: Path
     fraction: float = 1.0
     compiled: bool = False
+    processes: int = 1
 
     def path(self, *parts: str) -> Path:
         """A path under the root whose parent folder exists."""

@@ -14,7 +14,7 @@ from recipes.nano.captions import caption, unknown_word, with_article
 from recipes.nano.icons import SIDE, IconSet
 from recipes.nano.latents import SIDES
 from recipes.nano.measure import features, ranks
-from recipes.nano.muon import Muon, orthogonalised
+from recipes.nano.muon import Optimizer, orthogonalised
 from recipes.nano.scenes import Scene, draw, plain_scenes, random_scene
 from recipes.nano.styles import MADE_STYLES
 from recipes.nano.things import all_things, known_things
@@ -107,14 +107,24 @@ def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
         assert values.max() < 1.25
 
 
-def test_muon_moves_every_matrix_once_in_two_steps() -> None:
-    parameters = [torch.nn.Parameter(torch.eye(4)), torch.nn.Parameter(torch.eye(4))]
-    muon = Muon(parameters)
-    for moved in ([True, False], [True, True]):
-        for parameter in parameters:
-            parameter.grad = torch.ones(4, 4)
-        muon.step(0.1)
-        assert [not torch.equal(p.detach(), torch.eye(4)) for p in parameters] == moved
+def test_the_optimizer_moves_every_matrix_once_in_two_steps() -> None:
+    blocks = torch.nn.ModuleDict(
+        {"transformer_blocks": torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in "ab"))}
+    )
+    optimizer = Optimizer([blocks])
+    matrices = optimizer.parameters[: optimizer.matrices]
+    before = [matrix.clone() for matrix in matrices]
+    for step, moved in ((0, [True, False]), (1, [True, True])):
+        for index, matrix in enumerate(matrices):
+            optimizer.update(index, torch.ones_like(matrix), step, 1.0)
+        assert [not torch.equal(new, old) for new, old in zip(matrices, before, strict=True)] == moved
+
+
+def test_a_team_shares_out_every_parameter_once() -> None:
+    blocks = torch.nn.ModuleDict({"layers": torch.nn.Sequential(*(torch.nn.Linear(8, 8) for _ in range(6)))})
+    dealt = Optimizer([blocks]).owned(3)
+    assert sorted(index for part in dealt for index in part) == list(range(12))
+    assert all(part for part in dealt)
 
 
 def test_the_measure_finds_the_right_picture_and_fails_on_noise(icons: IconSet) -> None:
