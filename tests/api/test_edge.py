@@ -139,6 +139,17 @@ def test_a_server_without_a_worker_lives_but_is_not_ready(http: TestClient) -> N
     assert answer.json()["message"] == "No worker lives."
 
 
+def test_the_page_of_the_api_names_every_address_and_needs_no_network(http: TestClient) -> None:
+    page = http.get("/docs").text
+    for path in http.get("/openapi.json").json()["paths"]:
+        assert f"</b> {path}</h3>" in page
+    assert "256" in page
+    assert "1440" in page
+    assert "<script" not in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
 def test_links_end_and_cannot_be_made_by_others(
     container: ServiceContainer, http: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

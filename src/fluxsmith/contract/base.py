@@ -54,7 +54,10 @@ def _is_unicode(text: str) -> bool:
 class Notified(Body):
     """A body that may ask for a call back when the task has ended."""
 
-    webhook_url: HttpUrl | None = Field(None, description="URL to receive webhook notifications")
+    webhook_url: HttpUrl | None = Field(
+        None,
+        description="URL to receive webhook notifications. This server sends none yet, and refuses it.",
+    )
     webhook_secret: str | None = Field(None, description="Optional secret for webhook signature verification")
 
 

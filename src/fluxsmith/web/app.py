@@ -14,7 +14,7 @@ from starlette.routing import Match
 
 from fluxsmith import __version__
 from fluxsmith.container import ServiceContainer
-from fluxsmith.web import api, files, health, v1
+from fluxsmith.web import api, docs, files, health, v1
 from fluxsmith.web.errors import install_error_handlers
 from fluxsmith.web.links import ResultLinks
 from fluxsmith.web.middleware import BodyLimit, KnownHosts, RequestContext
@@ -42,14 +42,16 @@ def create_app(container: ServiceContainer) -> FastAPI:
 
 def create_api(container: ServiceContainer) -> FastAPI:
     """The HTTP interfaces without the studio."""
-    app = FastAPI(title="fluxsmith", version=__version__, description=DESCRIPTION, redoc_url=None)
+    app = FastAPI(
+        title="fluxsmith", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None
+    )
     app.state.container = container
     app.state.links = ResultLinks(container.settings)
     install_error_handlers(app)
     app.add_middleware(BodyLimit, limit_mb=container.settings.max_upload_mb)
     app.add_middleware(KnownHosts, settings=container.settings)
     app.add_middleware(RequestContext)  # added last, so it is the outermost
-    for router in (v1.router, api.router, files.router, health.router):
+    for router in (v1.router, api.router, files.router, health.router, docs.router):
         app.include_router(router)
     return app
 

@@ -46,7 +46,7 @@ keyed = [Depends(_key)]
 
 @router.get("/get_result", tags=["Utility"], summary="Get Result", operation_id="get_result")
 def get_result(
-    id: Annotated[str, Query(max_length=200)],
+    id: Annotated[str, Query(description="Task id for retrieving result")],
     services: Services,
     actor: CurrentActor,
     links: Links,
@@ -85,7 +85,9 @@ def my_finetunes(services: Services, actor: CurrentActor) -> MyFinetunesResponse
     dependencies=keyed,
 )
 def finetune_details(
-    finetune_id: Annotated[str, Query(max_length=200)], services: Services, actor: CurrentActor
+    finetune_id: Annotated[str, Query(description="ID of the fine-tuned model")],
+    services: Services,
+    actor: CurrentActor,
 ) -> FinetuneDetailResponse:
     """Every parameter of a finetune but its pictures, and how it fares."""
     found = services.finetuning.get(actor, finetune_id)
