@@ -107,6 +107,11 @@ def test_secrets_are_hidden_wherever_settings_are_shown() -> None:
     assert marked in settings.secrets()
 
 
+def test_the_password_of_the_database_is_a_secret_of_its_own() -> None:
+    settings = load(FLUXSMITH_DATABASE_URL="postgresql+psycopg://me:p%40ssword@db/x")
+    assert {"p@ssword", "p%40ssword"} <= set(settings.secrets())
+
+
 def test_a_child_process_loads_the_same_settings(tmp_path: Path) -> None:
     settings = Settings.load(
         EnvManager({"BFL_API_KEY": "k" * 20, "FLUXSMITH_PORT": "9001"}), data_dir=tmp_path, workers=3

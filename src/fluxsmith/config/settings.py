@@ -11,6 +11,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
@@ -145,7 +146,9 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """All secret values that are set: what must never be logged."""
         values = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+        found = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        password = urlsplit(self.resolved_database_url).password
+        return (*found, unquote(password), password) if password else tuple(found)
 
     def source_of(self, name: str) -> str:
         """Where the value of a setting came from."""
