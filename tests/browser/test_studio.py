@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENCE_MS, Shoot
-from tests.harness import picture
+from tests.harness import Server, picture
 
 OpenPage = Callable[..., Page]
 
@@ -55,7 +55,7 @@ def test_pictures_become_a_lora_and_the_lora_draws(
     page.get_by_label("Caption of mug 1.png").blur()
     shoot(page, "finetune-pictures")
 
-    start_finetune(page, "My mug", steps=60)
+    start_finetune(page, "My mug", steps=40)
     job = page.get_by_role("region", name="Finetune My mug")
     expect(job.get_by_role("progressbar")).to_be_visible()
     expect(job.locator(".fs-line")).to_be_visible()
@@ -120,6 +120,22 @@ def test_a_broken_zip_is_refused_in_words_and_the_page_goes_on(
     upload(page, files)
     expect(page.locator(".fs-thumbs li")).to_have_count(6)
     expect(alert).to_have_count(0)
+
+
+def test_files_that_are_too_large_together_are_refused_before_they_travel(
+    open_page: OpenPage, tmp_path: Path, server: Server
+) -> None:
+    limit_mb = server.services.settings.max_upload_mb
+    huge = tmp_path / "huge.zip"
+    with huge.open("wb") as file:
+        file.truncate(limit_mb * 1_000_000 + 1)
+    page = open_page("/")
+    expect(page.get_by_role("button", name="Use the sample set")).to_be_visible()
+    upload(page, [huge])
+    expect(page.get_by_role("alert")).to_contain_text(f"The request is larger than {limit_mb} MB.")
+    page.get_by_role("button", name="Use the sample set").click()
+    expect(page.locator(".fs-thumbs li").first).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_start_without_pictures_or_with_impossible_numbers_says_what_to_change(open_page: OpenPage) -> None:

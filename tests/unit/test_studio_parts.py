@@ -6,12 +6,13 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
-from fluxsmith.core.jobs import Event, Job
+from fluxsmith.core.jobs import Event, Job, JobError
 from fluxsmith.providers.base import FinetuneParameters
-from fluxsmith.services.finetuning import FinetuneRequest
+from fluxsmith.services.finetuning import Finetune, FinetuneRequest
 from fluxsmith.services.inference import GenerationRequest
 from fluxsmith.ui import fields, parts
 from fluxsmith.ui.curve import LossPoint, loss_curve, smoothed
+from fluxsmith.ui.finetune_view import finetune_card
 from fluxsmith.ui.generate import with_trigger
 from fluxsmith.ui.watch import Watched
 
@@ -117,11 +118,46 @@ def test_times_are_said_as_people_say_them() -> None:
     assert "1 May 2026" in parts.ago(now - timedelta(days=3), now)
 
 
-def test_a_strip_without_countable_steps_shows_no_false_progress() -> None:
-    job = Job(
-        id="j", owner_id="o", kind="finetune", queue="train", state="running", stage="Loading the model",
-        step=0, total=1, eta_s=None, error=None, created_at=datetime.now(UTC), started_at=None, ended_at=None,
+def job(**facts: object) -> Job:
+    given = {
+        "id": "j", "owner_id": "o", "kind": "finetune", "queue": "train", "state": "running", "stage": "",
+        "step": 0, "total": 0, "eta_s": None, "error": None, "created_at": datetime.now(UTC),
+        "started_at": None, "ended_at": None,
+    }  # fmt: skip
+    return Job.model_validate(given | facts)
+
+
+def finetune(job: Job) -> Finetune:
+    return Finetune(
+        id="j", name="My <mug>", provider="local", base_model="nano", trigger_word="TOK", mode="general",
+        captioning=True, parameters=FinetuneParameters(), dataset_id="d", pictures=6, facts={},
+        created_at=job.created_at, job=job,
     )  # fmt: skip
-    strip = parts.strip(job, lead="", title=parts.stage_of(job), says="", unit="steps")
+
+
+def test_a_failed_finetune_says_why_and_what_to_do_instead_of_a_bar() -> None:
+    error = JobError(
+        code="out-of-memory", message="It took more memory than there is.", hint="Lower the rank."
+    )
+    card = finetune_card(finetune(job(state="failed", error=error)), Watched("j"), "")
+    assert "It took more memory than there is." in card and "Lower the rank." in card
+    assert "progressbar" not in card and "Failed" in card and "My &lt;mug&gt;" in card
+
+
+def test_a_queued_finetune_says_why_no_worker_takes_it() -> None:
+    card = finetune_card(finetune(job(state="queued")), Watched("j"), "The worker is starting")
+    assert "Waiting for its turn" in card and "The worker is starting" in card
+
+
+def test_a_finished_finetune_leads_to_drawing_with_it() -> None:
+    start = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+    ended = job(state="done", started_at=start, ended_at=start + timedelta(seconds=70))
+    card = finetune_card(finetune(ended), Watched("j"), "")
+    assert 'href="/generate?model=j"' in card and "It took 70 s." in card
+
+
+def test_a_strip_without_countable_steps_shows_no_false_progress() -> None:
+    loading = job(stage="Loading the model", step=0, total=1)
+    strip = parts.strip(loading, lead="", title=parts.stage_of(loading), says="", unit="steps")
     assert "Loading the model" in strip and "Cancel" in strip
     assert "of 1" not in strip and "aria-valuenow" not in strip

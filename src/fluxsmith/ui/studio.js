@@ -84,6 +84,9 @@
     if (event.type === 'change') event.target.value = '';
   }
   document.addEventListener('change', (event) => refuseTooLarge(event, event.target.files), true);
+  document.addEventListener('click', (event) => {
+    if (event.target.closest?.('[data-act]')) document.querySelector('.fs-too-large-shown')?.remove();
+  }, true);
   document.addEventListener('drop', (event) => refuseTooLarge(event, event.dataTransfer?.files), true);
 
   // What cannot be undone asks once more, in its own place; the question goes away by itself.
