@@ -15,6 +15,7 @@ import gradio as gr
 
 from fluxsmith.errors import NotFoundError
 from fluxsmith.providers.base import FinetuneParameters
+from fluxsmith.samples import SAMPLE_TRIGGER_WORD
 from fluxsmith.services.datasets.schema import Dataset, Upload
 from fluxsmith.services.finetuning import Finetune, FinetuneRequest
 from fluxsmith.services.finetuning.captions import training_caption
@@ -113,7 +114,8 @@ class FinetunePage(BaseUI):
             shown,
             refused={self.drop: None},
         )
-        self.on(self.pictures.click, self.on_pictures, [self.name, *words], self.picture_error, shown)
+        chosen = [*shown, self.trigger]
+        self.on(self.pictures.click, self.on_pictures, [self.name, *words], self.picture_error, chosen)
         self.on(self.pictures.input, self.on_caption, [self.dataset_id], self.picture_error, [])
         for changed in (self.trigger.blur, self.mode.change, self.captioning.change):
             self.on(changed, self.on_words, [self.dataset_id, *words], self.picture_error, [self.pictures])
@@ -168,7 +170,11 @@ class FinetunePage(BaseUI):
         """A click among the pictures: a set is chosen, or others are wanted."""
         data = event_data(event)
         if data.get("act") == "sample":
-            return self._chosen(self.container.datasets.sample(self.actor()), name, trigger, mode, captioning)
+            sample = self.container.datasets.sample(self.actor())
+            return {
+                self.trigger: SAMPLE_TRIGGER_WORD,
+                **self._chosen(sample, name or SAMPLE_TRIGGER_WORD, SAMPLE_TRIGGER_WORD, mode, captioning),
+            }
         if data.get("act") == "use":
             dataset = self.container.datasets.get(self.actor(), data.get("dataset", ""))
             return self._chosen(dataset, name, trigger, mode, captioning)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from fluxsmith.samples import SAMPLE_NAME
 from fluxsmith.services.datasets.schema import Dataset
 from fluxsmith.services.finetuning import Finetune
 from fluxsmith.ui import parts
@@ -51,8 +52,7 @@ def set_choices(datasets: Sequence[Dataset], max_upload_mb: int) -> str:
         f'<button type="button" class="fs-chip" data-act="use" data-dataset="{dataset.id}">'
         f'<img src="{thumbnail_url(dataset.id, dataset.images[0].id)}" alt="" width="24" height="24"/>'
         f"<span>{escape(dataset.name)}</span><small>{len(dataset.images)}</small></button>"
-        for dataset in datasets[:SHOWN_SETS]
-        if dataset.images
+        for dataset in [one for one in datasets if one.images and one.name != SAMPLE_NAME][:SHOWN_SETS]
     )
     again = f'<span class="fs-chips-title">Used before</span>{earlier}' if earlier else ""
     sample = parts.act("Use the sample set", "sample", icon_name="pictures")
