@@ -160,6 +160,15 @@ def test_pages_are_dark_where_the_system_is(open_page: OpenPage, shoot: Shoot) -
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 19, 18)"
 
 
+def test_an_opened_fold_is_still_open_after_a_reload(open_page: OpenPage) -> None:
+    page = open_page("/generate")
+    expect(page.get_by_label("Guidance")).not_to_be_visible()
+    page.get_by_role("button", name="Advanced").click()
+    expect(page.get_by_label("Guidance")).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("Guidance")).to_be_visible()
+
+
 def test_the_whole_form_can_be_reached_with_the_keyboard(open_page: OpenPage) -> None:
     page = open_page("/generate")
     prompt = page.get_by_label("Prompt")

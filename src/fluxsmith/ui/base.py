@@ -107,7 +107,13 @@ class BaseUI:
                 return {box: self.unexpected()} | (refused or {})
 
         return event(
-            safe, inputs, [box, *outputs], queue=queue, show_progress="hidden", api_visibility="private"
+            safe,
+            inputs,
+            [box, *outputs],
+            queue=queue,
+            concurrency_limit=None,  # Gradio's own would let one visitor's upload hold up another's
+            show_progress="hidden",
+            api_visibility="private",
         )
 
     def waits_for(self, job: Job) -> str:
