@@ -101,7 +101,7 @@ class Optimizer:
     def share_memory(self) -> None:
         """Put all state where processes that are forked later see and change the same tensors."""
         for tensor in self.first + self.second:
-            tensor.share_memory_()
+            tensor.share_memory_()  # type: ignore[no-untyped-call]
 
 
 def split(modules: list[nn.Module]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -34,10 +34,10 @@ class Team:
         self.size = size
         self._barrier: Barrier = multiprocessing.get_context("fork").Barrier(size)
         self._gradients = [
-            [torch.zeros_like(parameter, requires_grad=False).share_memory_() for parameter in parameters]
+            [torch.zeros_like(parameter, requires_grad=False).share_memory_() for parameter in parameters]  # type: ignore[no-untyped-call]
             for _ in range(size)
         ]
-        self._plan = torch.zeros(2, dtype=torch.float64).share_memory_()
+        self._plan = torch.zeros(2, dtype=torch.float64).share_memory_()  # type: ignore[no-untyped-call]
 
     def run(self, work: Callable[[int], None]) -> None:
         """Call `work(rank)` in every process; rank 0 is this one."""
