@@ -21,7 +21,9 @@ ITERATIONS = 150
 NEARER = 0.75  # of the distance without the LoRA
 NANO = Path(fluxsmith.__file__).parent / "models" / "nano"
 
-pytestmark = pytest.mark.skipif(not NANO.exists(), reason="the shipped weights are not in this checkout")
+pytestmark = pytest.mark.skipif(
+    not (NANO / "model_index.json").exists(), reason="the shipped weights are not in this checkout"
+)
 
 
 @pytest.fixture(scope="module")

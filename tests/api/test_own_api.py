@@ -99,3 +99,17 @@ def test_unknown_things_are_404_in_words(server: Server) -> None:
             answer = http.get(f"/api/{path}")
             assert answer.status_code == 404, path
             assert "'x'" in answer.json()["message"]
+
+
+def test_odd_ids_and_numbers_are_refused_in_words(client: BflClient, finetune_id: str) -> None:
+    for path in ("jobs/%00", "datasets/%00", "finetunes/%F0%9F%8D%8E", "generations/" + "x" * 5_000):
+        assert client.http.get(f"/api/{path}").status_code == 404, path
+    assert client.http.get("/api/generations", params={"limit": 10**30}).status_code == 422
+    events_of_it = f"/api/jobs/{finetune_id}/events"
+    assert client.http.get(events_of_it, params={"after": 10**30}).status_code == 422
+    assert client.http.get(events_of_it, headers={"last-event-id": "9" * 30}).status_code == 422
+    json_body = {"content-type": "application/json"}
+    for body in (b'{"dataset_id": "\\ud800", "name": "x"}', b'{"dataset_id": "x", "name": "\\ud800"}'):
+        assert client.http.post("/api/finetunes", content=body, headers=json_body).status_code == 422, body
+    for body in (b'{"model": "\\ud800"}', b'{"prompt": "\\ud800"}', b'{"seed": 1e400}'):
+        assert client.http.post("/api/generations", content=body, headers=json_body).status_code == 422, body

@@ -24,6 +24,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse} for status in (404, 409, 422, 429)
 }
 
+LAST_EVENT = 10**15  # more than there will ever be, and still a number to every database
+
 router = APIRouter(prefix="/api", responses=_ERRORS)
 
 
@@ -170,8 +172,8 @@ def cancel_job(job: OwnJob, services: Services) -> Job:
 def follow_job(
     job: OwnJob,
     services: Services,
-    after: Annotated[int, Query(ge=0)] = 0,
-    last_event_id: Annotated[str, Header(max_length=20)] = "",
+    after: Annotated[int, Query(ge=0, le=LAST_EVENT)] = 0,
+    last_event_id: Annotated[str, Header(max_length=15)] = "",
 ) -> StreamingResponse:
     """Every event after a number, old ones at once and new ones as they happen, until the job ends."""
     seen = int(last_event_id) if last_event_id.isdecimal() else after
