@@ -26,6 +26,7 @@ DRAIN_S = 10.0  # a client that still sends would otherwise miss the answer
 _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LINK_TOKEN = re.compile(r"^(.*/files/)[^/]+")  # who has the link has the picture: keep it out of logs
 _HEALTH = frozenset({"/healthz", "/readyz"})
+_PAGE_EVENTS = "/gradio_api/"  # of the studio: one a second while something runs
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _log = get_logger("fluxsmith.access")
@@ -188,7 +189,8 @@ def _shown_path(scope: Scope) -> str:
 
 def _log_end(scope: Scope, status: int, seconds: float) -> None:
     # Pages, polls and health checks: many, and nothing to see.
-    quiet = scope["path"] in _HEALTH or (scope["method"] in _SAFE_METHODS and status < 400)
+    harmless = scope["method"] in _SAFE_METHODS or scope["path"].startswith(_PAGE_EVENTS)
+    quiet = scope["path"] in _HEALTH or (harmless and status < 400)
     write = _log.debug if quiet else _log.info
     write(
         "Answered.",
