@@ -3,8 +3,9 @@
 Same weights, pictures, batch 4, rank 16 and size; no live samples on either side. Two measurements,
 both interleaved, so that other work on the machine falls on both alike:
 
-- steps: both processes run, warmed, and are let go in turns of a few seconds (SIGSTOP, SIGCONT); the
+- steps: both processes run, warmed, and are let go in turns of a few steps (SIGSTOP, SIGCONT); the
   rate is that of the steps between the first and the last line of each turn, the median over turns.
+  The processor time of a step is measured in the same turns; it is what holds on a busy machine.
 - whole runs: from the start of the process to the written LoRA file, in turns; with peak memory.
 
     python -m benchmarks.engine [--model FOLDER] [--steps 100] [--turns 6] [--repeats 2]
@@ -25,6 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from PIL import Image
 
 from benchmarks.report import compared, publish
@@ -35,7 +37,7 @@ NANO = Path(__file__).parent.parent / "src/fluxsmith/models/nano"
 PROMPT = "a picture of a TOK apple"
 BATCH, RANK, PICTURES = 4, 16, 8
 WARM_STEPS = 8
-TURN_S = 6.0
+TURN_STEPS = 10
 MANY = 100_000
 
 
@@ -59,30 +61,35 @@ class Runner:
             time.sleep(0.05)
         self._process.send_signal(signal.SIGSTOP)
 
-    def turn(self) -> float:
-        """Run for a few seconds and return the steps per second."""
-        first = len(self.times)
+    def turn(self) -> tuple[float, float]:
+        """Run for a few steps; steps per second, and processor seconds per step."""
+        first, spent_s = len(self.times), self._processor_s()
         self._process.send_signal(signal.SIGCONT)
-        time.sleep(TURN_S)
+        while len(self.times) < first + TURN_STEPS:
+            time.sleep(0.01)
         self._process.send_signal(signal.SIGSTOP)
         times = self.times[first + 1 :]
-        if len(times) < 2:
-            raise SystemExit("A turn was too short for two steps; the machine is too busy to measure.")
-        return (len(times) - 1) / (times[-1] - times[0])
+        each_s = (self._processor_s() - spent_s) / (len(self.times) - first)
+        return (len(times) - 1) / (times[-1] - times[0]), each_s
 
     def kill(self) -> None:
         """End it now."""
         self._process.kill()
         self._process.wait()
 
-    def finish(self) -> tuple[float, float]:
-        """Wait for its end; wall time in seconds and peak memory in MB."""
+    def finish(self) -> tuple[float, float, float]:
+        """Wait for its end; wall seconds, peak memory in MB, processor seconds."""
         _, status, usage = os.wait4(self._process.pid, 0)
         wall_s = time.monotonic() - self._started
         if status != 0:
             raise SystemExit(f"A training process failed, with status {status}.")
         self._process.returncode = 0
-        return wall_s, usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+        peak_mb = usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+        return wall_s, peak_mb, usage.ru_utime + usage.ru_stime
+
+    def _processor_s(self) -> float:
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -148,7 +155,7 @@ def main(args: argparse.Namespace) -> None:
         try:
             for runner in runners:
                 runner.warm()
-            rates = [[runner.turn() for runner in runners] for _ in range(args.turns)]
+            turns = [[runner.turn() for runner in runners] for _ in range(args.turns)]
         finally:
             for runner in runners:
                 runner.kill()
@@ -156,19 +163,22 @@ def main(args: argparse.Namespace) -> None:
         for repeat in range(args.repeats):
             our_run = ours(folder, pictures, work / f"ours-{repeat}", args.steps).finish()
             runs.append((our_run, theirs(folder, pictures, work / f"peer-{repeat}", args.steps).finish()))
-    our_rate, peer_rate = (statistics.median(values) for values in zip(*rates, strict=True))
+    our_rate, peer_rate = (statistics.median(turn[side][0] for turn in turns) for side in (0, 1))
+    our_step, peer_step = (1000 * statistics.median(turn[side][1] for turn in turns) for side in (0, 1))
     our_wall, peer_wall = (statistics.median(run[side][0] for run in runs) for side in (0, 1))
     our_peak, peer_peak = (statistics.median(run[side][1] for run in runs) for side in (0, 1))
+    our_spent, peer_spent = (statistics.median(run[side][2] for run in runs) for side in (0, 1))
+    whole = f"whole run of {args.steps} steps"
     step = f"training step, batch {BATCH}, rank {RANK}, {folder.native_side} px"
     rows = [
         compared(step, our_rate, peer_rate, "steps/s", more_is_better=True, at_least=1.0),
-        compared(
-            f"whole run of {args.steps} steps", our_wall, peer_wall, "s", more_is_better=False, at_least=1.0
-        ),
+        compared("processor time of a step", our_step, peer_step, "ms", more_is_better=False, at_least=1.0),
+        compared(whole, our_wall, peer_wall, "s", more_is_better=False, at_least=1.0),
+        compared(f"processor time, {whole}", our_spent, peer_spent, "s", more_is_better=False, at_least=1.0),
         compared("peak memory of the run", our_peak, peer_peak, "MB", more_is_better=False, at_least=1.0),
     ]
     packages = ("torch", "diffusers", "transformers", "peft", "accelerate")
-    publish("engine", rows, packages, turns=rates, runs=runs)
+    publish("engine", rows, packages, turns=turns, runs=runs)
 
 
 if __name__ == "__main__":
