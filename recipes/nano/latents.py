@@ -30,7 +30,7 @@ class Encoded:
 
     Args:
         scenes: each picture once.
-        draws: indices into the scenes, as often as they came up; training picks from these.
+        draws: indices into the scenes, as often as they came up, plain ones twice; training picks from these.
         tokens: by side, (scene, side/16 * side/16, channels) in half precision.
     """
 
@@ -41,7 +41,11 @@ class Encoded:
 
 def load_latents(work: Workplace) -> Encoded:
     """What `encode_scenes` left in the work folder."""
-    scenes, draws = pickle.loads(work.path("scenes.pkl").read_bytes())
+    scenes, every_draw = pickle.loads(work.path("scenes.pkl").read_bytes())
+    known = {thing.icon for thing in known_things(work.fraction)}
+    plain = set(plain_scenes(known_things(work.fraction)))
+    draws = [number for number in every_draw if scenes[number].thing.icon in known]
+    draws += [number for number in draws if scenes[number] in plain]
     return Encoded(scenes, draws, {side: torch.load(work.path(f"latents-{side}.pt")) for side in SIDES})
 
 

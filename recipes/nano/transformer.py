@@ -3,7 +3,7 @@
 Flow matching as in Esser et al. 2024: x_t = (1 - sigma) x + sigma noise, the target is noise - x, sigma is
 logit-normal and then shifted as the scheduler shifts it. The first part of the time goes to 64 px pictures,
 whose positions are spread over the large picture's, so that nothing has to be learned anew at 128 px. Rates
-fall to zero over the last 40 % of the time; what is kept is a running average of the weights.
+fall to zero at the end; what is kept is a running average of the weights.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from recipes.nano.team import Plan, Team
 from recipes.nano.tokenizer import SEQUENCE
 from recipes.nano.workplace import Workplace
 
-MINUTES = 35.0
+MINUTES = 36.0
 SMALL_SHARE = 0.4
 """Of the time, at 64 px."""
+DECAY_SHARE = 0.22
+"""Of the time, at its end, over which the rates fall to zero."""
 BATCH = {64: 20, 128: 16}
 AVERAGE = 0.998
 SAVE_EVERY_S = 180.0
@@ -151,7 +153,7 @@ class Keeper:
         share = self.progress.spent_s / self.budget_s
         if share >= 1:
             return Plan(0, 0.0)
-        rate = min(1.0, (self.progress.step + 1) / 100, max(0.01, (1 - share) / 0.4))
+        rate = min(1.0, (self.progress.step + 1) / 100, max(0.01, (1 - share) / DECAY_SHARE))
         return Plan(SIDES[0] if share < SMALL_SHARE else SIDES[1], rate)
 
     def took_step(self, plan: Plan, loss: float) -> None:
