@@ -104,16 +104,21 @@
   document.addEventListener('click', (event) => {
     const fold = event.target.closest?.('.fs-advanced');
     const button = fold?.querySelector(':scope > button');
-    if (!button?.contains(event.target)) return;
+    if (!event.isTrusted || !button?.contains(event.target)) return;
     setTimeout(() => localStorage.setItem(fold.id, button.classList.contains('open') ? '1' : ''), 50);
   });
+  function reopen(fold, tries) {
+    const button = fold.querySelector(':scope > button');
+    if (!tries || !button || button.classList.contains('open') || !localStorage.getItem(fold.id)) return;
+    button.click();  // heard only once Gradio has made the page its own, hence the tries
+    setTimeout(() => reopen(fold, tries - 1), 300);
+  }
   const seen = new WeakSet();
   new MutationObserver(() => {
     for (const fold of document.querySelectorAll('.fs-advanced')) {
-      const button = fold.querySelector(':scope > button');
-      if (!button || seen.has(fold)) continue;
+      if (seen.has(fold)) continue;
       seen.add(fold);
-      if (localStorage.getItem(fold.id) && !button.classList.contains('open')) button.click();
+      setTimeout(() => reopen(fold, 20), 300);
     }
     const title = document.querySelector('.fs-title h1')?.textContent;
     if (title && document.title !== `${title} · fluxsmith`) document.title = `${title} · fluxsmith`;
