@@ -25,7 +25,7 @@ from fluxsmith.config.settings import Settings
 from fluxsmith.container import ServiceContainer
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_S = 240.0  # for what takes seconds on an idle machine
+PATIENCE_S = 600.0  # for what takes seconds on an idle machine
 
 
 def until(
