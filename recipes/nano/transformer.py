@@ -32,7 +32,7 @@ from recipes.nano.workplace import Workplace
 MINUTES = 36.0
 SMALL_SHARE = 0.4
 """Of the time, at 64 px."""
-DECAY_SHARE = 0.22
+DECAY_SHARE = 0.35
 """Of the time, at its end, over which the rates fall to zero."""
 BATCH = {64: 20, 128: 16}
 AVERAGE = 0.998
