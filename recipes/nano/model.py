@@ -34,7 +34,7 @@ CALL: dict[str, Any] = {
     "text_encoder_out_layers": list(TEXT_LAYERS),
     "default_steps": 12,
     "default_guidance": 2.5,
-    "default_learning_rate": 1e-3,
+    "default_learning_rate": 2e-3,
     "scheduler_shift": SHIFT,
     "license": "Apache-2.0",
 }
