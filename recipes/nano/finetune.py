@@ -28,7 +28,8 @@ from recipes.nano.things import Thing, all_things, known_things
 from recipes.nano.transformer import image_positions, text_positions
 from recipes.nano.workplace import Workplace
 
-TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "to_qkv_mlp_proj", "to_out"]
+TARGETS = r".*\.(to_q|to_k|to_v|to_out\.0|to_qkv_mlp_proj)|single_transformer_blocks\..*\.to_out"
+"""A pattern for whole names: a double block's `to_out` is a list, of which only the first part is a matrix."""
 
 
 @dataclass(frozen=True)
