@@ -119,7 +119,7 @@ def test_the_database_is_made_migrated_and_copied(run: Run) -> None:
 
 
 def test_base_models_are_listed_but_neither_exported_nor_deleted(run: Run, tmp_path: Path) -> None:
-    assert [model["id"] for model in run("models", "list", "--json").json] == ["tiny"]
+    assert [model["id"] for model in run("models", "list", "--json").json] == ["tiny", "nano"]
     exported = run("models", "export", "tiny", str(tmp_path / "x.safetensors"))
     assert exported.code == 2
     assert "base model" in exported.err
