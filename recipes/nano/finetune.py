@@ -29,7 +29,7 @@ from recipes.nano.transformer import image_positions, text_positions
 from recipes.nano.workplace import Workplace
 
 TARGETS = r".*\.(to_q|to_k|to_v|to_out\.0|to_qkv_mlp_proj)|single_transformer_blocks\..*\.to_out"
-"""A pattern for whole names: a double block's `to_out` is a list, of which only the first part is a matrix."""
+"""A pattern for whole names: a double block's `to_out` is a list; only its first part is a matrix."""
 
 
 @dataclass(frozen=True)
