@@ -17,7 +17,7 @@ from tests.broken import zip_of
 from tests.harness import Server
 
 SEEDS = range(4)
-ITERATIONS = 150
+ITERATIONS = 120
 NEARER = 0.75  # of the distance without the LoRA
 NANO = Path(fluxsmith.__file__).parent / "models" / "nano"
 
