@@ -31,6 +31,11 @@ def environment(data_dir: Path, models_dir: Path) -> dict[str, str]:
     )
 
 
+def hear_ctrl_c() -> None:
+    """A test run in the background has SIGINT ignored, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Shell:
     """Runs `fluxsmith` in a folder of the test's own, on a given data folder."""
 
@@ -46,6 +51,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=hear_ctrl_c,
         )
 
     def run(self, *arguments: str) -> Any:

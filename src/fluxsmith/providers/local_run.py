@@ -109,7 +109,7 @@ def _check_killed(child: Child, asked: bool) -> None:
     """Return if a child that ended without a result was killed; raise if it was cancelled or is broken."""
     if child.cancelled or asked:
         raise Cancelled()
-    if child.killed:
+    if child.killed or child.ran_out_of_memory():  # the C library may exit by itself, without a signal
         return
     _log.error("The training process ended: %s. Its last words:\n%s", child.status, child.last_words)
     raise EngineError(
