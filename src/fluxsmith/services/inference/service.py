@@ -54,7 +54,7 @@ class InferenceService:
             ConflictError: the model was deleted, or is still being trained.
             CapacityError: too many generations of the actor wait or run.
         """
-        base = self._base_name(actor.id, request.model)
+        base, _ = self._resolve(actor.id, request.model)
         provider = self._providers.base_model(base, field="model").provider
         if request.seed is None:
             request = request.model_copy(update={"seed": secrets.randbelow(MAX_SEED + 1)})
@@ -149,11 +149,8 @@ class InferenceService:
         )
 
     def _task(self, row: GenerationRow, request: GenerationRequest) -> GenerationTask:
-        base = request.model
-        adapters: tuple[Adapter, ...] = ()
-        if self._providers.find_model(request.model) is None:
-            base, path = self._loras.lora(row.owner_id, request.model)
-            adapters = (Adapter(id=request.model, path=path, strength=request.strength),)
+        base, lora = self._resolve(row.owner_id, request.model)
+        adapters = (Adapter(id=request.model, path=lora, strength=request.strength),) if lora else ()
         return GenerationTask(
             id=row.id,
             base_model=base,
@@ -167,10 +164,11 @@ class InferenceService:
             adapters=adapters,
         )
 
-    def _base_name(self, owner_id: str, model: str) -> str:
+    def _resolve(self, owner_id: str, model: str) -> tuple[str, Path | None]:
+        """The base model's name, and the LoRA's file if `model` is a LoRA."""
         if self._providers.find_model(model) is not None:
-            return model
-        return self._loras.lora(owner_id, model)[0]
+            return model, None
+        return self._loras.lora(owner_id, model)
 
     def _owned(self, row: GenerationRow | None, actor: Actor, generation_id: str) -> GenerationRow:
         if row is None or row.owner_id != actor.id or row.deleted_at is not None:

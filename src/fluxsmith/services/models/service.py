@@ -31,8 +31,9 @@ class ModelService:
     def list(self, actor: Actor) -> list[Model]:
         """Base models first, then the actor's LoRAs, newest first."""
         with self._db.reading() as session:
-            loras = [self._lora(row) for row in repository.of_owner(session, actor.id)]
-        return [_base(info) for info in self._providers.models()] + loras
+            rows = repository.of_owner(session, actor.id)
+        bases = {info.name: info for info in self._providers.models()}
+        return [*map(_base, bases.values()), *(_lora(row, bases.get(row.base_model)) for row in rows)]
 
     def get(self, actor: Actor, model_id: str) -> Model:
         """One model: a base model by name or a LoRA by id.
@@ -45,7 +46,8 @@ class ModelService:
         if info is not None:
             return _base(info)
         with self._db.reading() as session:
-            return self._lora(self._owned(session, actor.id, model_id))
+            row = self._owned(session, actor.id, model_id)
+        return _lora(row, self._providers.find_model(row.base_model))
 
     def lora(self, owner_id: str, model_id: str) -> tuple[str, Path]:
         """The base model's name and the local file of a LoRA that `owner_id` may use.
@@ -73,7 +75,7 @@ class ModelService:
         with self._db.session() as session:
             row = self._owned(session, actor.id, model_id)
             repository.mark_deleted(session, row, datetime.now(UTC))
-            return self._lora(row)
+        return _lora(row, self._providers.find_model(row.base_model))
 
     def _owned(self, session: Session, owner_id: str, model_id: str) -> ModelRow:
         row = repository.find(session, model_id)
@@ -89,21 +91,6 @@ class ModelService:
                 field="finetune_id",
             )
         return row
-
-    def _lora(self, row: ModelRow) -> Model:
-        base = self._providers.find_model(row.base_model)
-        return Model(
-            id=row.id,
-            name=row.name,
-            kind="lora",
-            base_model=row.base_model,
-            trigger_word=row.trigger_word,
-            size_bytes=row.size_bytes,
-            sha256=row.sha256,
-            license=base.license if base else None,
-            capabilities=tuple(sorted(base.capabilities)) if base else (),
-            created_at=row.created_at,
-        )
 
 
 def _no_model(model_id: str, finetune_state: str | None) -> FluxsmithError:
@@ -137,4 +124,19 @@ def _base(info: BaseModelInfo) -> Model:
         base_model=info.name,
         license=info.license,
         capabilities=tuple(sorted(info.capabilities)),
+    )
+
+
+def _lora(row: ModelRow, base: BaseModelInfo | None) -> Model:
+    return Model(
+        id=row.id,
+        name=row.name,
+        kind="lora",
+        base_model=row.base_model,
+        trigger_word=row.trigger_word,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        license=base.license if base else None,
+        capabilities=tuple(sorted(base.capabilities)) if base else (),
+        created_at=row.created_at,
     )
