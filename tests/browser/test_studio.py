@@ -70,10 +70,11 @@ def test_pictures_become_a_lora_and_the_lora_draws(
     page.get_by_label("number input for Pictures").fill("2")
     page.get_by_label("number input for Pictures").blur()
     page.get_by_role("button", name="Draw 2 pictures").click()
-    expect(page.locator(".fs-tile img")).to_have_count(2)
+    mine = page.locator(".fs-generation").filter(has_text="TOK on a beach")
+    expect(mine.locator(".fs-tile img")).to_have_count(2)
     shoot(page, "generate-drawn")
 
-    page.locator(".fs-tile > button").first.click()
+    mine.locator(".fs-tile > button").first.click()
     viewer = page.get_by_role("dialog", name="Picture")
     expect(viewer.get_by_text("TOK on a beach")).to_be_visible()
     expect(viewer.get_by_text(re.compile(r"Seed \d+ · 512 × 512 px"))).to_be_visible()
