@@ -43,11 +43,14 @@ chaos: $(DEV) ## kill processes at random moments; takes long
 bench-engine: $(DEV) ## our training against diffusers' script, in the same run
 	$(BIN)/python -m benchmarks.engine
 
-nano: $(DEV) ## make the embedded model from nothing; takes hours
-	$(BIN)/python -m recipes.nano
+NANO_FRACTION ?= 1
+NANO_WORK ?= recipes/nano/work
 
-nano-eval: $(DEV) ## measure the embedded model
-	$(BIN)/python -m recipes.nano evaluate
+nano: $(DEV) ## make the embedded model from nothing; takes hours (NANO_FRACTION=0.02: minutes)
+	$(BIN)/python -m recipes.nano --fraction $(NANO_FRACTION) --work $(NANO_WORK)
+
+nano-eval: $(DEV) ## measure the embedded model as it is shipped
+	$(BIN)/python -m recipes.nano icons evaluate --work $(NANO_WORK)
 
 build: $(DEV) ## build the wheel into dist/
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .

@@ -38,17 +38,28 @@ def compared(
     return Row(claim, ours, peer, unit, ratio, f">= {at_least:g}", ratio >= at_least)
 
 
-def publish(name: str, rows: Sequence[Row], packages: Sequence[str], **more: Any) -> None:
+def measured(
+    claim: str, ours: float, unit: str, *, at_least: float | None = None, at_most: float | None = None
+) -> Row:
+    """A row without a peer; one without a target is there to be read beside another, and holds."""
+    if at_least is not None:
+        return Row(claim, ours, None, unit, None, f">= {at_least:g}", ours >= at_least)
+    if at_most is not None:
+        return Row(claim, ours, None, unit, None, f"<= {at_most:g}", ours <= at_most)
+    return Row(claim, ours, None, unit, None, "-", True)
+
+
+def publish(name: str, rows: Sequence[Row], packages: Sequence[str], folder: Path = OUT, **more: Any) -> None:
     """Print the table and write the JSON file."""
     print(_table(rows))
-    OUT.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     values = {
         "rows": [asdict(row) for row in rows],
         "machine": _machine(),
         "versions": {package: importlib.metadata.version(package) for package in packages},
         **more,
     }
-    path = OUT / f"{name}.json"
+    path = folder / f"{name}.json"
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     print(f"Written to {path}.")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from recipes.nano import assemble, evaluate, finetune, icons, latents, tokenizer, transformer, vae
+from recipes.nano import assemble, card, evaluate, icons, latents, tokenizer, transformer, vae
 from recipes.nano.workplace import Workplace
 
 STAGES: dict[str, Callable[[Workplace], object]] = {
@@ -21,11 +21,10 @@ STAGES: dict[str, Callable[[Workplace], object]] = {
     "vae": vae.train_vae,
     "latents": latents.encode_scenes,
     "transformer": transformer.train_transformer,
-    "evaluate": lambda work: evaluate.evaluate(work, work.path("nano")),
-    "finetune": finetune.try_finetunes,
     "assemble": assemble.assemble,
+    "evaluate": lambda work: evaluate.evaluate(work, assemble.shipped(work)),
+    "card": lambda work: card.illustrate(work, assemble.shipped(work)),
 }
-DEFAULT = [name for name in STAGES if name != "finetune"]
 
 
 def main() -> None:
@@ -49,7 +48,7 @@ def main() -> None:
         parser.error(f"no such stage: {', '.join(unknown)}")
     torch.set_num_threads(given.threads)
     work = Workplace(given.work, given.fraction, given.compile, given.threads)
-    for name in given.stages or DEFAULT:
+    for name in given.stages or STAGES:
         STAGES[name](work)
 
 

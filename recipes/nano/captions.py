@@ -45,6 +45,16 @@ def caption(scene: Scene, rng: random.Random) -> str:
     return _with_background(_with_style(_with_placement(noun, scene, rng), scene, rng), scene, rng)
 
 
+def reference_caption(scene: Scene, rng: random.Random) -> str:
+    """A prompt that names all but the thing, which a reference picture shows."""
+    if rng.random() < DROPOUT:
+        return ""
+    style = rng.choice(STYLE_WORDS[scene.style])
+    what = rng.choice(("the same", "the same", "the same thing", "this"))
+    form = rng.choice(("{} in {} style", "{} in {} style", "{}, {}", "{} as {}"))
+    return _with_background(form.format(_with_placement(what, scene, rng), style), scene, rng)
+
+
 def usual_caption(thing: str, style: str) -> str:
     """The caption that evaluation and the card use."""
     return with_article(f"{style} icon of {with_article(thing)}")

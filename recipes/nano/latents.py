@@ -20,8 +20,10 @@ from recipes.nano.scenes import Scene, draw, plain_scenes, random_scene
 from recipes.nano.things import known_things
 from recipes.nano.workplace import Workplace
 
-SCENES = 12_000
+SCENES = 14_000
 SIDES = (64, 128)
+PLAIN_SHARE = 0.5
+"""Of what the transformer is shown: plain scenes, which short prompts ask for."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +32,41 @@ class Encoded:
 
     Args:
         scenes: each picture once.
-        draws: indices into the scenes, as often as they came up, plain ones twice; training picks from these.
+        plain: indices of the plain scenes by the thing's icon, in the order of the styles.
+        varied: indices of all others.
         tokens: by side, (scene, side/16 * side/16, channels) in half precision.
     """
 
     scenes: list[Scene]
-    draws: list[int]
+    plain: dict[str, list[int]]
+    varied: list[int]
     tokens: dict[int, Tensor]
+
+    def choose(self, rng: random.Random) -> int:
+        """The index of the next scene to learn."""
+        if self.varied and rng.random() >= PLAIN_SHARE:
+            return rng.choice(self.varied)
+        return rng.choice(self.plain[rng.choice(list(self.plain))])
+
+    def reference(self, scene: Scene, rng: random.Random) -> int:
+        """The index of a plain picture of the same thing in another style."""
+        others = [
+            number for number in self.plain[scene.thing.icon] if self.scenes[number].style != scene.style
+        ]
+        return rng.choice(others)
 
 
 def load_latents(work: Workplace) -> Encoded:
-    """What `encode_scenes` left in the work folder."""
-    scenes, every_draw = pickle.loads(work.path("scenes.pkl").read_bytes())
-    known = {thing.icon for thing in known_things(work.fraction)}
-    plain = set(plain_scenes(known_things(work.fraction)))
-    draws = [number for number in every_draw if scenes[number].thing.icon in known]
-    draws += [number for number in draws if scenes[number] in plain]
-    return Encoded(scenes, draws, {side: torch.load(work.path(f"latents-{side}.pt")) for side in SIDES})
+    """What `encode_scenes` left in the work folder, of the things that are known."""
+    scenes: list[Scene] = pickle.loads(work.path("scenes.pkl").read_bytes())
+    things = known_things(work.fraction)
+    numbers = {scene: number for number, scene in enumerate(scenes)}
+    plain = {thing.icon: [numbers[scene] for scene in plain_scenes([thing])] for thing in things}
+    shown = {number for row in plain.values() for number in row}
+    varied = [n for n, scene in enumerate(scenes) if scene.thing.icon in plain and n not in shown]
+    return Encoded(
+        scenes, plain, varied, {side: torch.load(work.path(f"latents-{side}.pt")) for side in SIDES}
+    )
 
 
 def encode_scenes(work: Workplace) -> None:
@@ -58,9 +78,8 @@ def encode_scenes(work: Workplace) -> None:
     things = known_things(work.fraction)
     rng = random.Random(1)
     drawn = plain_scenes(things) + [random_scene(things, rng) for _ in range(work.count(SCENES))]
-    numbered = {scene: number for number, scene in enumerate(dict.fromkeys(drawn))}
-    scenes = list(numbered)
-    work.path("scenes.pkl").write_bytes(pickle.dumps((scenes, [numbered[scene] for scene in drawn])))
+    scenes = list(dict.fromkeys(drawn))
+    work.path("scenes.pkl").write_bytes(pickle.dumps(scenes))
     parts: dict[int, list[Tensor]] = {side: [] for side in SIDES}
     for start in range(0, len(scenes), 32):
         pictures = draw(scenes[start : start + 32], icons, SIDES[-1])

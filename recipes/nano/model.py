@@ -41,14 +41,14 @@ CALL: dict[str, Any] = {
 
 
 def new_transformer() -> Flux2Transformer2DModel:
-    """The untrained transformer, about 10 M parameters; it starts as a function that returns zero."""
+    """The untrained transformer, about 6 M parameters; it starts as a function that returns zero."""
     model = Flux2Transformer2DModel(
         patch_size=1,
         in_channels=4 * LATENT_CHANNELS,
         num_layers=2,
         num_single_layers=6,
         attention_head_dim=64,
-        num_attention_heads=4,
+        num_attention_heads=3,
         joint_attention_dim=TEXT_WIDTH * len(TEXT_LAYERS),
         timestep_guidance_channels=256,
         mlp_ratio=3.0,

@@ -21,7 +21,7 @@ from recipes.nano.things import all_things
 from recipes.nano.workplace import Workplace
 
 VOCABULARY = 2048
-SEQUENCE = 20
+SEQUENCE = 16
 """Tokens of a prompt. nano is trained with exactly this many: padding is not masked in the transformer."""
 END, PAD = "<|im_end|>", "<|endoftext|>"
 TEMPLATE = (

@@ -2,8 +2,9 @@
 
 Flow matching as in Esser et al. 2024: x_t = (1 - sigma) x + sigma noise, the target is noise - x, sigma is
 logit-normal and then shifted as the scheduler shifts it. The first part of the time goes to 64 px pictures,
-whose positions are spread over the large picture's, so that nothing has to be learned anew at 128 px. Rates
-fall to zero at the end; what is kept is a running average of the weights.
+whose positions are spread over the large picture's, so that nothing has to be learned anew at 128 px. Some
+batches come with reference pictures: 64 px, the same thing in another style, as further tokens where the
+pipeline puts them. Rates fall to zero at the end; what is kept is a running average of the weights.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 from torch import Tensor, nn
 from transformers import Qwen2Tokenizer, Qwen3ForCausalLM
 
-from recipes.nano.captions import caption
+from recipes.nano.captions import caption, reference_caption
 from recipes.nano.latents import SIDES, Encoded, load_latents
 from recipes.nano.model import SHIFT, TEXT_LAYERS, new_text_encoder, new_transformer, save_pipeline
 from recipes.nano.muon import Optimizer, split
@@ -29,9 +30,11 @@ from recipes.nano.team import Plan, Team
 from recipes.nano.tokenizer import SEQUENCE
 from recipes.nano.workplace import Workplace
 
-MINUTES = 36.0
-SMALL_SHARE = 0.4
+MINUTES = 100.0
+SMALL_SHARE = 0.5
 """Of the time, at 64 px."""
+REFERENCE_SHARE = 0.15
+"""Of the batches, with a reference picture and a prompt that does not name the thing."""
 DECAY_SHARE = 0.35
 """Of the time, at its end, over which the rates fall to zero."""
 BATCH = {64: 20, 128: 16}
@@ -62,7 +65,7 @@ class Learner:
     ids: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.predict = self._predict
+        self.predict = self.eager
         self.optimizer = Optimizer(self.networks)
         self.averages = [copy.deepcopy(network).requires_grad_(False) for network in self.networks]
         matrices, others = split(self.averages)
@@ -86,9 +89,8 @@ class Learner:
         share = 1 - min(AVERAGE, (step + 1) / (step + 20))
         self.kept[index].lerp_(self.optimizer.parameters[index], share)
 
-    def _predict(
-        self, mixed: Tensor, sigma: Tensor, text: Tensor, img_ids: Tensor, txt_ids: Tensor
-    ) -> Tensor:
+    def eager(self, mixed: Tensor, sigma: Tensor, text: Tensor, img_ids: Tensor, txt_ids: Tensor) -> Tensor:
+        """The transformer's prediction; `predict` may be a compiled form of it."""
         return self.transformer(  # type: ignore[no-any-return]
             hidden_states=mixed,
             timestep=sigma,
@@ -115,7 +117,7 @@ def train_transformer(work: Workplace, minutes: float = MINUTES) -> None:
 
     def carry_out(rank: int) -> None:
         if work.compiled:
-            learner.predict = torch.compile(learner.predict, dynamic=False)
+            learner.predict = torch.compile(learner.eager, dynamic=False)
         step = progress.step
         while True:
             plan = team.agree(keeper.plan() if rank == 0 else None)
@@ -186,15 +188,24 @@ def new_learner(work: Workplace) -> Learner:
 def batch_loss(learner: Learner, encoded: Encoded, side: int, seed: int, size: int) -> Tensor:
     """Flow-matching loss of one batch; the same batch for the same seed."""
     rng, noise_rng = random.Random(seed), torch.Generator().manual_seed(seed)
-    chosen = [rng.choice(encoded.draws) for _ in range(size)]
+    chosen = [encoded.choose(rng) for _ in range(size)]
     clean = encoded.tokens[side][chosen].float()
-    text = text_states(learner, [caption(encoded.scenes[i], rng) for i in chosen])
+    scenes = [encoded.scenes[i] for i in chosen]
+    shown, positions = clean[:, :0], image_positions(side)
+    if rng.random() < REFERENCE_SHARE:
+        shown = encoded.tokens[SIDES[0]][[encoded.reference(scene, rng) for scene in scenes]].float()
+        positions = torch.cat([positions, reference_positions()])
+        captions = [reference_caption(scene, rng) for scene in scenes]
+    else:
+        captions = [caption(scene, rng) for scene in scenes]
+    text = text_states(learner, captions)
     normal = torch.sigmoid(torch.randn(len(chosen), generator=noise_rng))
     sigma = SHIFT * normal / (1 + (SHIFT - 1) * normal)
     noise = torch.randn(clean.shape, generator=noise_rng)
     mixed = torch.lerp(clean, noise, sigma.view(-1, 1, 1))
-    made = learner.predict(mixed, sigma, text, image_positions(side), text_positions())
-    return (made - (noise - clean)).square().mean()
+    predict = learner.predict if not shown.shape[1] else learner.eager
+    made = predict(torch.cat([mixed, shown], dim=1), sigma, text, positions, text_positions())
+    return (made[:, : clean.shape[1]] - (noise - clean)).square().mean()
 
 
 def text_states(learner: Learner, prompts: list[str]) -> Tensor:
@@ -229,6 +240,12 @@ def image_positions(side: int) -> Tensor:
     stretch = SIDES[-1] / side
     line = torch.arange(side // 16) * stretch + (stretch - 1) / 2
     return torch.cartesian_prod(torch.zeros(1), line, line, torch.zeros(1))
+
+
+def reference_positions() -> Tensor:
+    """(16, 4): rows and columns of a 64 px reference picture, at the pipeline's first time for references."""
+    line = torch.arange(SIDES[0] // 16).float()
+    return torch.cartesian_prod(torch.tensor([10.0]), line, line, torch.zeros(1))
 
 
 def export(work: Workplace, learner: Learner) -> None:

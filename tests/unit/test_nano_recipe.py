@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diffusers import Flux2KleinPipeline
 
 pytest.importorskip("resvg_py")
 
-from recipes.nano.captions import caption, unknown_word, with_article
+from benchmarks.report import measured, publish
+from recipes.nano.captions import caption, reference_caption, unknown_word, with_article
+from recipes.nano.card import BEGIN, END, sheet_prompts, write_numbers
+from recipes.nano.evaluate import ask
 from recipes.nano.icons import SIDE, IconSet
-from recipes.nano.latents import SIDES
-from recipes.nano.measure import features, ranks
+from recipes.nano.latents import PLAIN_SHARE, SIDES, Encoded
+from recipes.nano.measure import StyleJudge, features, ranks
 from recipes.nano.muon import Optimizer, orthogonalised
 from recipes.nano.scenes import Scene, draw, plain_scenes, random_scene
 from recipes.nano.styles import MADE_STYLES
 from recipes.nano.things import all_things, known_things
-from recipes.nano.transformer import image_positions
+from recipes.nano.transformer import image_positions, reference_positions
+from recipes.nano.trials import Lineup, new_thing
 
 THINGS = all_things()[:3]
 
@@ -99,6 +105,62 @@ def test_small_pictures_spread_over_the_large_grid() -> None:
     assert sorted(set(image_positions(large)[:, 2].tolist())) == list(range(8))
 
 
+def test_references_stand_where_the_pipeline_puts_them() -> None:
+    [theirs] = Flux2KleinPipeline._prepare_image_ids([torch.zeros(1, 64, 4, 4)])
+    assert torch.equal(reference_positions(), theirs.float())
+
+
+def test_half_of_what_is_shown_is_plain_and_references_show_the_thing_in_another_style() -> None:
+    scenes = [*plain_scenes(THINGS), Scene(THINGS[1], 0, "outline")]
+    plain = {thing.icon: [3 * row, 3 * row + 1, 3 * row + 2] for row, thing in enumerate(THINGS)}
+    encoded = Encoded(scenes, plain, [9], {})
+    rng = random.Random(0)
+    chosen = [encoded.choose(rng) for _ in range(1000)]
+    assert abs(sum(number < 9 for number in chosen) / 1000 - PLAIN_SHARE) < 0.05
+    assert {encoded.reference(scenes[4], rng) for _ in range(50)} == {3, 5}
+    assert {encoded.reference(scenes[9], rng) for _ in range(50)} == {3, 4, 5}
+
+
+def test_captions_of_references_name_all_but_the_thing() -> None:
+    rng = random.Random(0)
+    scene = Scene(THINGS[1], 1, "flat", background="blue")
+    captions = [reference_caption(scene, rng) for _ in range(200)]
+    assert not any(word in text for text in captions for word in THINGS[1].words)
+    assert sum("blue" in text for text in captions) > 140
+
+
+def test_every_thing_is_asked_for_before_any_is_asked_for_again() -> None:
+    asked = ask(THINGS, 7, seed=1)
+    assert len(asked) == 7
+    assert sorted(thing for thing, _ in asked[:3]) == [0, 1, 2]
+    assert sorted(thing for thing, _ in asked[3:6]) == [0, 1, 2]
+
+
+def test_the_sheet_has_sixty_prompts() -> None:
+    for things in (known_things(), all_things()[:8]):
+        assert len(sheet_prompts(things)) == 60
+
+
+def test_the_cards_numbers_are_those_that_were_measured(tmp_path: Path) -> None:
+    rows = [
+        measured("right", 61.5, "%", at_least=60),
+        measured("wrong", 12.0, "%", at_most=10),
+        measured("beside", 3.0, "dB"),
+    ]
+    publish("nano", rows, ("torch",), tmp_path, took_s=120)
+    card = tmp_path / "README.md"
+    card.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n")
+    for _ in range(2):
+        write_numbers(card, tmp_path / "nano.json")
+    text = card.read_text()
+    assert "stale" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "| right | 61.5 % | >= 60 | yes |" in text
+    assert "| wrong | 12 % | <= 10 | **no** |" in text
+    assert "| beside | 3 dB | - |  |" in text
+
+
 def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
     matrix = torch.randn(64, 300, generator=torch.Generator().manual_seed(0))
     for shape in (matrix, matrix.T):
@@ -134,3 +196,24 @@ def test_the_measure_finds_the_right_picture_and_fails_on_noise(icons: IconSet) 
     assert ranks(references, references, right).tolist() == [0, 0, 0]
     noise = torch.randn(3, 3, 128, 128, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
     assert ranks(noise, references, right).tolist() != [0, 0, 0]
+
+
+def test_the_judge_of_styles_tells_soft_from_hard_pictures() -> None:
+    rng = torch.Generator().manual_seed(0)
+    squares = torch.ones(24, 3, 128, 128)
+    for picture in squares:
+        top, left = torch.randint(10, 60, (2,), generator=rng).tolist()
+        picture[:, top : top + 50, left : left + 50] = torch.rand(3, 1, 1, generator=rng) * 1.6 - 1
+    soft = torch.nn.functional.avg_pool2d(squares, 9, stride=1, padding=4, count_include_pad=False)
+    judge = StyleJudge([squares[:16], soft[:16]])
+    assert judge.judge(squares[16:]).tolist() == [0] * 8
+    assert judge.judge(soft[16:]).tolist() == [1] * 8
+
+
+def test_a_lineup_knows_a_thing_that_is_turned_and_none_in_noise(icons: IconSet) -> None:
+    lineup = Lineup(icons, THINGS)
+    shown = new_thing(icons, THINGS[2])
+    assert len(shown.pictures) == len(shown.captions) == 10
+    assert lineup.rank(draw([Scene(THINGS[2], 0, "3d", scale=0.75, turn=8)] * 4, icons, 128), 2) == 0
+    noise = torch.randn(4, 3, 128, 128, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    assert [lineup.rank(noise, right) for right in range(3)] != [0, 0, 0]
