@@ -83,6 +83,6 @@ def _style_row(bench: Bench) -> Tensor:
 def _row(bench: Bench, shown: TrainingSet, prompts: list[str]) -> Tensor:
     """Four pictures of the set, three drawn before and the same three after; (10, 3, 128, 128)."""
     before = make_pictures(bench.pipeline, prompts, seed=100)
-    with finetuned(bench.pipeline, bench.weights, shown):
+    with finetuned(bench.pipeline, bench.weights, shown, bench.steps):
         after = make_pictures(bench.pipeline, prompts, seed=100)
     return torch.cat([shown.pictures[:4], before, after])

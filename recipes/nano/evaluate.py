@@ -74,6 +74,11 @@ class Bench:
     things: list[Thing]
     strangers: list[Thing]
 
+    @property
+    def steps(self) -> int:
+        """Of every finetune; few in a partial run."""
+        return self.work.count(STEPS, 10)
+
     def references(self, style: str) -> Tensor:
         """Every known thing's plain picture in a trained style."""
         return draw(
@@ -203,7 +208,7 @@ def _new_things(bench: Bench) -> list[Row]:
     before = thing_ranks(bench, draw_asked(bench, asked), asked)
     hits, after = [], []
     for number, thing in enumerate(new):
-        with finetuned(bench.pipeline, bench.weights, new_thing(bench.held_out, thing)):
+        with finetuned(bench.pipeline, bench.weights, new_thing(bench.held_out, thing), bench.steps):
             made = make_pictures(bench.pipeline, [THING_PROMPT] * 4, seed=100)
             part = asked[number * PRIOR_PROMPTS : (number + 1) * PRIOR_PROMPTS]
             prompts = [usual_caption(bench.things[i].words[0], style) for i, style in part]
@@ -225,7 +230,7 @@ def _new_styles(bench: Bench) -> list[Row]:
     random.Random(7).shuffle(things)
     shown, asked = things[:STYLE_SHOWN], things[STYLE_SHOWN:][: bench.work.count(STYLE_ASKED, 4)]
     judge, real = style_judge(bench, STYLES, held_out=True)
-    with finetuned(bench.pipeline, bench.weights, new_style(bench.held_out, shown)):
+    with finetuned(bench.pipeline, bench.weights, new_style(bench.held_out, shown), bench.steps):
         made = make_pictures(bench.pipeline, [style_prompt(thing) for thing in asked])
     place = {thing.icon: index for index, thing in enumerate(things)}
     right = torch.tensor([place[thing.icon] for thing in asked])
@@ -261,7 +266,7 @@ def _finetune_s(bench: Bench, shown: TrainingSet) -> float:
         places = {"DATA_DIR": folder / "data", "MODELS_DIR": bench.weights.resolve(), "MODEL": "nano"}
         variables = {f"FLUXSMITH_{name}": str(value) for name, value in places.items()}
         command = [sys.executable, "-m", "fluxsmith", "finetune", str(folder / "pictures"), "--json"]
-        options = ["--trigger-word", TRIGGER, "--steps", str(STEPS), "--rank", str(RANK)]
+        options = ["--trigger-word", TRIGGER, "--steps", str(bench.steps), "--rank", str(RANK)]
         started = time.monotonic()
         subprocess.run(
             [*command, *options],

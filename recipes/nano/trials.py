@@ -70,13 +70,16 @@ class TrainingSet:
 
 
 @contextmanager
-def finetuned(pipeline: Flux2KleinPipeline, weights: Path, shown: TrainingSet) -> Iterator[None]:
+def finetuned(
+    pipeline: Flux2KleinPipeline, weights: Path, shown: TrainingSet, steps: int = STEPS
+) -> Iterator[None]:
     """Train a LoRA on a set and draw with it as long as the block lasts.
 
     Args:
         pipeline: draws with `weights`.
         weights: the base model's folder.
         shown: what is learned.
+        steps: for how long.
     """
     with tempfile.TemporaryDirectory() as temporary:
         run = Path(temporary)
@@ -85,13 +88,13 @@ def finetuned(pipeline: Flux2KleinPipeline, weights: Path, shown: TrainingSet) -
             model_folder=str(weights),
             pictures=tuple(SpecPicture(str(p), c) for p, c in zip(paths, shown.captions, strict=True)),
             trigger_word=TRIGGER,
-            steps=STEPS,
+            steps=steps,
             lora_rank=RANK,
             lora_alpha=float(RANK),
             learning_rate=CALL["default_learning_rate"],
             batch_size=BATCH,
             resolution=NATIVE_SIDE,
-            checkpoint_every=STEPS,
+            checkpoint_every=steps,
             device="cpu",
         )
         pipeline.load_lora_weights(str(train(spec, run, Silence()).lora_path))
