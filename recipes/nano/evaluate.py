@@ -28,7 +28,7 @@ from recipes.nano.measure import StyleJudge, ranks
 from recipes.nano.model import NATIVE_SIDE
 from recipes.nano.pictures import from_reference, load_pipeline, make_pictures
 from recipes.nano.scenes import Scene, draw
-from recipes.nano.things import Thing, known_things
+from recipes.nano.things import Thing, known_things, shown_things
 from recipes.nano.trials import (
     RANK,
     STEPS,
@@ -63,7 +63,7 @@ class Bench:
         weights: folder of the base model.
         pipeline: draws with it.
         things: what nano knows.
-        strangers: icons of the held-out set that nano does not know.
+        strangers: icons of the held-out set that nano never saw in any style.
     """
 
     work: Workplace
@@ -90,8 +90,8 @@ def open_bench(work: Workplace, weights: Path) -> Bench:
     """Load icons and weights."""
     icons, held_out = load_icons(work), load_icons(work, held_out=True)
     things = known_things(work.fraction)
-    known = {thing.icon for thing in things}
-    strangers = [Thing(name, (name,)) for name in held_out.names if name not in known]
+    shown = {thing.icon for thing in shown_things(work.fraction)}
+    strangers = [Thing(name, (name,)) for name in held_out.names if name not in shown]
     strangers.sort(key=lambda thing: stable_hash(thing.icon))
     return Bench(work, weights, load_pipeline(weights), icons, held_out, things, strangers)
 

@@ -21,7 +21,7 @@ import resvg_py
 from numpy.typing import NDArray
 from PIL import Image
 
-from recipes.nano.things import known_things
+from recipes.nano.things import shown_things
 from recipes.nano.workplace import Workplace, stable_hash
 
 PACKAGES = {
@@ -82,8 +82,8 @@ def _is_plain(name: str) -> bool:
 
 
 def _is_wanted(name: str, fraction: float) -> bool:
-    """Whether a run of that fraction renders the icon: what nano is to know, and a share of the rest."""
-    if any(thing.icon == name for thing in known_things(fraction)):
+    """Whether a run of that fraction renders the icon: what nano is shown, and a share of the rest."""
+    if any(thing.icon == name for thing in shown_things(fraction)):
         return True
     return stable_hash(name) % 1000 < 1000 * max(fraction, _LEAST_SHARE)
 

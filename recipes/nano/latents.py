@@ -17,7 +17,7 @@ from torch.nn import functional as fn
 
 from recipes.nano.icons import load_icons
 from recipes.nano.scenes import Scene, draw, plain_scenes, random_scene
-from recipes.nano.things import known_things
+from recipes.nano.things import Thing, shown_things
 from recipes.nano.workplace import Workplace
 
 SCENES = 14_000
@@ -56,10 +56,9 @@ class Encoded:
         return rng.choice(others)
 
 
-def load_latents(work: Workplace) -> Encoded:
-    """What `encode_scenes` left in the work folder, of the things that are known."""
+def load_latents(work: Workplace, things: list[Thing]) -> Encoded:
+    """What `encode_scenes` left in the work folder, of some things."""
     scenes: list[Scene] = pickle.loads(work.path("scenes.pkl").read_bytes())
-    things = known_things(work.fraction)
     numbers = {scene: number for number, scene in enumerate(scenes)}
     plain = {thing.icon: [numbers[scene] for scene in plain_scenes([thing])] for thing in things}
     shown = {number for row in plain.values() for number in row}
@@ -75,7 +74,7 @@ def encode_scenes(work: Workplace) -> None:
         return
     icons = load_icons(work)
     vae = AutoencoderKLFlux2.from_pretrained(work.path("vae")).eval()
-    things = known_things(work.fraction)
+    things = shown_things(work.fraction)
     rng = random.Random(1)
     drawn = plain_scenes(things) + [random_scene(things, rng) for _ in range(work.count(SCENES))]
     scenes = list(dict.fromkeys(drawn))

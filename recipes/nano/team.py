@@ -21,10 +21,11 @@ TIMEOUT_S = 900.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What all processes do in the next step; `side` 0 means stop."""
+    """What all processes do in the next step; `side` 0 means stop, `focused` to show known things only."""
 
     side: int
     share_of_rate: float
+    focused: bool = False
 
 
 class Team:
@@ -37,7 +38,7 @@ class Team:
             [torch.zeros_like(parameter, requires_grad=False).share_memory_() for parameter in parameters]  # type: ignore[no-untyped-call]
             for _ in range(size)
         ]
-        self._plan = torch.zeros(2, dtype=torch.float64).share_memory_()  # type: ignore[no-untyped-call]
+        self._plan = torch.zeros(3, dtype=torch.float64).share_memory_()  # type: ignore[no-untyped-call]
 
     def run(self, work: Callable[[int], None]) -> None:
         """Call `work(rank)` in every process; rank 0 is this one."""
@@ -52,9 +53,10 @@ class Team:
     def agree(self, plan: Plan | None) -> Plan:
         """Rank 0 says what comes next, the others pass None; all get it."""
         if plan:
-            self._plan.copy_(torch.tensor([plan.side, plan.share_of_rate], dtype=torch.float64))
+            values = [plan.side, plan.share_of_rate, plan.focused]
+            self._plan.copy_(torch.tensor(values, dtype=torch.float64))
         self.meet()
-        return Plan(int(self._plan[0]), float(self._plan[1]))
+        return Plan(int(self._plan[0]), float(self._plan[1]), bool(self._plan[2]))
 
     def put(self, rank: int, parameters: list[Tensor]) -> None:
         """Hand in this process's gradients and wait for the others'."""

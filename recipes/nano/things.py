@@ -1,8 +1,8 @@
 """The things that nano learns to draw, and the words for them.
 
 `things.tsv` lists icon names (shared by all icon sets) with words: the first is the usual one. Everyday
-things come first; the recipe takes the first `KNOWN` lines. Later lines are drawn by the same sets but
-never shown to the transformer, so they serve as new things when finetuning is tried.
+things come first. The transformer begins with the first `SHOWN` lines, from which it learns what pictures are
+like, and ends with the first `KNOWN`, which it is to draw well: how often each is seen decides how well.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-KNOWN = 400
+SHOWN, KNOWN = 400, 160
 _LIST = Path(__file__).with_name("things.tsv")
 
 
@@ -29,5 +29,10 @@ def all_things() -> list[Thing]:
 
 
 def known_things(fraction: float = 1.0) -> list[Thing]:
-    """The things that the transformer is trained on; at least eight."""
+    """The things that nano is to draw well; at least eight."""
     return all_things()[: max(8, round(KNOWN * fraction))]
+
+
+def shown_things(fraction: float = 1.0) -> list[Thing]:
+    """All things that the transformer ever sees, the known ones first; at least ten."""
+    return all_things()[: max(10, round(SHOWN * fraction))]

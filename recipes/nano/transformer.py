@@ -27,12 +27,15 @@ from recipes.nano.latents import SIDES, Encoded, load_latents
 from recipes.nano.model import SHIFT, TEXT_LAYERS, new_text_encoder, new_transformer, save_pipeline
 from recipes.nano.muon import Optimizer, split
 from recipes.nano.team import Plan, Team
+from recipes.nano.things import known_things, shown_things
 from recipes.nano.tokenizer import SEQUENCE
 from recipes.nano.workplace import Workplace
 
-MINUTES = 100.0
+MINUTES = 105.0
 SMALL_SHARE = 0.5
 """Of the time, at 64 px."""
+FOCUS_AT = 0.73
+"""Share of the time after which only known things are shown."""
 REFERENCE_SHARE = 0.15
 """Of the batches, with a reference picture and a prompt that does not name the thing."""
 DECAY_SHARE = 0.35
@@ -107,7 +110,8 @@ def train_transformer(work: Workplace, minutes: float = MINUTES) -> None:
     if work.path("trained").exists():
         return
     torch.set_num_threads(1)
-    encoded = load_latents(work)
+    shown = load_latents(work, shown_things(work.fraction))
+    known = load_latents(work, known_things(work.fraction))
     learner = new_learner(work)
     progress = _resume(work, learner)
     learner.share_memory()
@@ -123,6 +127,7 @@ def train_transformer(work: Workplace, minutes: float = MINUTES) -> None:
             plan = team.agree(keeper.plan() if rank == 0 else None)
             if not plan.side:
                 return
+            encoded = known if plan.focused else shown
             loss = batch_loss(
                 learner, encoded, plan.side, step * team.size + rank, BATCH[plan.side] // team.size
             )
@@ -156,7 +161,7 @@ class Keeper:
         if share >= 1:
             return Plan(0, 0.0)
         rate = min(1.0, (self.progress.step + 1) / 100, max(0.01, (1 - share) / DECAY_SHARE))
-        return Plan(SIDES[0] if share < SMALL_SHARE else SIDES[1], rate)
+        return Plan(SIDES[0] if share < SMALL_SHARE else SIDES[1], rate, share >= FOCUS_AT)
 
     def took_step(self, plan: Plan, loss: float) -> None:
         """Count a step, and save what is due."""
