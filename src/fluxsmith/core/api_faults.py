@@ -271,6 +271,7 @@ FAULTS: tuple[Fault, ...] = (
         "a paid request was sent, and its answer was lost",
         "A request was sent to {host}, but its answer was lost{said}. It may have been charged.",
         f"It was not sent again. {_DASHBOARD}",
+        unsure=True,
     ),
     Fault(
         "finetuning-retired",

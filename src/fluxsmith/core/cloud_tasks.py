@@ -67,6 +67,11 @@ class CloudTasks:
             session.flush()
             return _task(row, ours=True)
 
+    def get(self, job_id: str, part: int) -> CloudTask:
+        """A request that was written before."""
+        with self._db.reading() as session:
+            return _task(session.get_one(CloudTaskRow, (job_id, part)), ours=False)
+
     def accepted(self, task: CloudTask, task_id: str, polling_url: str | None) -> CloudTask:
         """Write the answer to a request."""
         with self._db.session() as session:
