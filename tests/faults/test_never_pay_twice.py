@@ -10,8 +10,6 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -37,21 +35,12 @@ provider.generate(drawing(sys.argv[3], count=int(sys.argv[4])), Told())
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeBfl]:
-    server = FakeBfl()
-    server.script(SUBMIT, accepts())
-    server.script(POLL, ready())
-    server.script(PICTURE, sends(image(), "image/png"))
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/fluxsmith.db")
-    database.migrate()
-    yield database
-    database.close()
+def fake(fake: FakeBfl) -> FakeBfl:
+    """The fake, with a script in which all goes well."""
+    fake.script(SUBMIT, accepts())
+    fake.script(POLL, ready())
+    fake.script(PICTURE, sends(image(), "image/png"))
+    return fake
 
 
 class Child:

@@ -32,28 +32,14 @@ def details(comment: str) -> Move:
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeBfl]:
-    server = FakeBfl()
-    server.script(SUBMIT, says(200, {"id": "ft-1", "finetune_id": "ft-1"}))
-    server.script(POLL, pending(0.5), says(200, {"id": "ft-1", "status": "Ready", "result": DONE}))
-    server.script(LIST, says(200, {"finetunes": ["ft-0", "ft-1"]}))
-    server.script(DETAILS, details("another"), details(COMMENT))
-    server.script(DELETE, says(200, {"status": "deleted"}))
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def clock() -> SkippingClock:
-    return SkippingClock()
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/fluxsmith.db")
-    database.migrate()
-    yield database
-    database.close()
+def fake(fake: FakeBfl) -> FakeBfl:
+    """The fake, with a script in which all goes well."""
+    fake.script(SUBMIT, says(200, {"id": "ft-1", "finetune_id": "ft-1"}))
+    fake.script(POLL, pending(0.5), says(200, {"id": "ft-1", "status": "Ready", "result": DONE}))
+    fake.script(LIST, says(200, {"finetunes": ["ft-0", "ft-1"]}))
+    fake.script(DETAILS, details("another"), details(COMMENT))
+    fake.script(DELETE, says(200, {"status": "deleted"}))
+    return fake
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -25,26 +24,12 @@ SUBMIT, POLL, PICTURE = "/v1/flux-2-klein-4b", "/v1/get_result", "/pictures/1"
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeBfl]:
-    server = FakeBfl()
-    server.script(SUBMIT, accepts())
-    server.script(POLL, pending(), ready())
-    server.script(PICTURE, sends(image(), "image/png"))
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def clock() -> SkippingClock:
-    return SkippingClock()
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/fluxsmith.db")
-    database.migrate()
-    yield database
-    database.close()
+def fake(fake: FakeBfl) -> FakeBfl:
+    """The fake, with a script in which all goes well."""
+    fake.script(SUBMIT, accepts())
+    fake.script(POLL, pending(), ready())
+    fake.script(PICTURE, sends(image(), "image/png"))
+    return fake
 
 
 @pytest.fixture

@@ -212,6 +212,7 @@ class BaseModelInfo:
 
     Args:
         drawable: whether it draws by itself, not only with a LoRA.
+        keeps_loras: whether it draws with LoRAs that its provider keeps.
         training_hint: what to do instead where it is not trainable; may be empty.
     """
 
@@ -224,6 +225,7 @@ class BaseModelInfo:
     capabilities: frozenset[str]
     trainable: bool
     drawable: bool = True
+    keeps_loras: bool = False
     training_hint: str = ""
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fluxsmith.core.api_cache import AnswerCache
 from fluxsmith.core.api_faults import LOCAL_PATH, failure, fault
+from fluxsmith.core.api_retry import RetryPolicy
 from fluxsmith.core.api_service import APIService, Check
 from fluxsmith.core.cloud_tasks import CloudTasks
 from fluxsmith.core.images import fit_picture
@@ -57,6 +59,13 @@ class Credits(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     credits: float = Field(description="One is worth a cent (USD).")
+
+
+def service_at(
+    base_url: str, key: str, *, cache: AnswerCache | None = None, retry: RetryPolicy | None = None
+) -> APIService:
+    """The way to BFL's cloud, any region of it, or to another fluxsmith."""
+    return APIService(base_url, key, family=BFL_HOUSE, cache=cache, retry=retry)
 
 
 class BflProvider:

@@ -86,6 +86,7 @@ class Offer:
             capabilities=self.capabilities & CARRIED,
             trainable=self.trainable and trains,
             drawable=self.path is not None,
+            keeps_loras=self.finetuned_path is not None,
             training_hint="" if self.trainable and trains else training_hint,
         )
 

@@ -81,7 +81,7 @@ class PaidRequests:
         except FluxsmithError:  # cancelled, or taken over, while nothing was on its way
             self._tasks.refused(task)
             raise
-        _log.info("A task was accepted.", host=self._api.host, task=answer.id, job_id=request.job_id)
+        _log.info("A task was accepted.", host=self._api.host, task=answer.id, cost=answer.cost)
         return self._tasks.accepted(task, answer.id, answer.polling_url)
 
     def known_as(self, request: PaidRequest, task_id: str) -> CloudTask:

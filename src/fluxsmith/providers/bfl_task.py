@@ -75,9 +75,11 @@ class RemoteTask:
         try:
             answer = self._api.get(Polled, self._where, check=check)
         except APIError as error:
-            return self._missed(error)
+            self._missed(error)
+            return None
         if answer.status == StatusResponse.task_not_found:
-            return self._missed(failure(fault("task-lost"), self._api.host, task=self.id))
+            self._missed(failure(fault("task-lost"), self._api.host, task=self.id))
+            return None
         self._odd_polls = 0
         if answer.status == StatusResponse.ready:
             return self._result(answer)
