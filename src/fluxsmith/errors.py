@@ -106,6 +106,7 @@ class APIError(FluxsmithError):
     Args:
         unsure: whether what was asked may have been carried out, and charged, all the same.
         passing: whether the same may well succeed a little later.
+        wait_s: how long the service asks to wait; None if it does not say.
     """
 
     status = 502
@@ -120,10 +121,12 @@ class APIError(FluxsmithError):
         field: str | None = None,
         unsure: bool = False,
         passing: bool = False,
+        wait_s: float | None = None,
     ) -> None:
         super().__init__(code, message, hint=hint, field=field)
         self.unsure = unsure
         self.passing = passing
+        self.wait_s = wait_s
 
 
 class EngineError(FluxsmithError):

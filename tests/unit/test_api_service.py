@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from datetime import timedelta
 
+import httpx
 import pytest
 from pydantic import BaseModel
 
@@ -379,6 +380,35 @@ def test_the_key_goes_to_the_host_that_is_set_and_not_along_a_redirect(
     assert keys(fake.requests) == [KEY]
     assert keys(other.requests) == [None]
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("base", "url", "shown"),
+    [
+        ("https://api.bfl.ai", "https://api.bfl.ai/v1/get_result", True),
+        ("https://api.bfl.ai", "https://api.eu2.bfl.ai/v1/get_result", True),
+        ("https://api.bfl.ai", "http://api.eu2.bfl.ai/v1/get_result", False),
+        ("https://api.bfl.ai", "https://api.bfl.ai.example.org/", False),
+        ("https://api.bfl.ai", "https://notbfl.ai/", False),
+        ("https://api.bfl.ai", "https://api.bfl.ai:8443/", True),
+        ("http://127.0.0.1:7860", "http://127.0.0.1:7860/v1/get_result", True),
+        ("http://127.0.0.1:7860", "http://127.0.0.1:7861/v1/get_result", False),
+        ("http://127.0.0.1:7860", "https://api.bfl.ai/", False),
+    ],
+)
+def test_only_hosts_of_the_same_house_see_the_key(base: str, url: str, shown: bool) -> None:
+    api = APIService(base, KEY, family=("bfl.ai",))
+    assert api.may_show_key(httpx.URL(url)) is shown
+    api.close()
+
+
+def test_an_answer_does_not_lead_from_tls_to_plain_text(fake: FakeBfl) -> None:
+    api = APIService("https://api.bfl.ai", KEY)
+    with pytest.raises(APIError) as caught:
+        api.get(Thing, f"{fake.url}/thing")
+    assert caught.value.code == "api-answer-unknown"
+    assert fake.requests == []
+    api.close()
 
 
 def test_the_key_does_not_come_back_when_a_redirect_returns(fake: FakeBfl, api: APIService) -> None:

@@ -194,6 +194,17 @@ def test_a_cancel_stops_the_training_there(
     assert fake.seen(DELETE)[0].json == {"finetune_id": "ft-1"}
 
 
+def test_a_cancel_that_the_host_does_not_hear_is_told(
+    fake: FakeBfl, provider: BflProvider, clock: SkippingClock, tmp_path: Path
+) -> None:
+    fake.script(POLL, pending(0.1))
+    fake.script(DELETE, says(500, {"detail": "Oh"}))
+    told = Told(stop_after_s=20, clock=clock)
+    with pytest.raises(Cancelled):
+        provider.finetune(training(tmp_path), told)
+    assert "could not be stopped there" in told.messages[-1]
+
+
 def test_a_training_that_fails_there_ends_in_the_words_of_the_host(
     fake: FakeBfl, provider: BflProvider, tmp_path: Path
 ) -> None:

@@ -353,6 +353,23 @@ def test_a_cancel_is_heard_at_once_and_says_what_may_be_charged(
     assert "may be charged" in told.messages[-1]
 
 
+def test_a_host_that_is_busy_with_others_is_waited_for(
+    fake: FakeBfl, provider: BflProvider, clock: SkippingClock
+) -> None:
+    fake.script(SUBMIT, *[says(429, {"detail": "24 active tasks"})] * 30, accepts())
+    assert len(provider.generate(drawing(), Told())) == 1
+    assert 30 < clock.waited_s < 120
+
+
+def test_a_host_that_is_busy_for_ever_or_says_so_is_given_up(fake: FakeBfl, provider: BflProvider) -> None:
+    fake.script(SUBMIT, says(429, {"detail": "24 active tasks"}))
+    assert failed(provider).code == "api-busy"
+    fake.requests.clear()
+    fake.script(SUBMIT, says(429, {"detail": "24 active tasks", "retry_after": 600}))
+    assert "in 10 min" in failed(provider).hint
+    assert len(fake.requests) == 1
+
+
 def test_no_more_tasks_are_in_flight_than_allowed(fake: FakeBfl, db: Database, clock: SkippingClock) -> None:
     provider = provider_at(fake.url, db, clock, most_in_flight=2)
     fake.script(SUBMIT, *[accepts(f"task-{n}") for n in range(5)])

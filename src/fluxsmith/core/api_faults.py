@@ -376,6 +376,7 @@ def failure(
         field=field,
         unsure=row.unsure,
         passing=row.repeated != "never" or row.code == "api-host-down",
+        wait_s=wait_s,
     )
 
 

@@ -195,6 +195,13 @@ class APIService:
         call = _Call("GET", self._url(url), limits, keyed=False)
         return self._repeat(call, check).body
 
+    def may_show_key(self, url: httpx.URL) -> bool:
+        """Whether a host may see the key: the one that is set, or one of its house, over https."""
+        if _origin(url) == _origin(self.base):
+            return True
+        house = [domain for domain in self._family if _within(self.base.host, domain)]
+        return bool(house) and url.scheme == "https" and any(_within(url.host, name) for name in self._family)
+
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
@@ -265,7 +272,7 @@ class APIService:
 
     def _exchange(self, call: _Call) -> Answer:
         """Send a call once, following redirects of reads."""
-        keyed = call.keyed and self._trusted(call.url)
+        keyed = call.keyed and self.may_show_key(call.url)
         for _ in range(MOST_REDIRECTS):
             answer = self._send(call, keyed)
             if call.method != "GET" or answer.status not in (301, 302, 303, 307, 308):
@@ -311,13 +318,6 @@ class APIService:
             row = fault("api-answer-too-large")
             raise _Failed(row, failure(row, call.host, limit_bytes=limits.answer_bytes))
         return Answer(response.status_code, response.headers, body)
-
-    def _trusted(self, url: httpx.URL) -> bool:
-        """Whether a host may see the key: the one that is set, or one of its house."""
-        if _origin(url) == _origin(self.base):
-            return True
-        house = [domain for domain in self._family if _within(self.base.host, domain)]
-        return bool(house) and url.scheme == "https" and any(_within(url.host, name) for name in self._family)
 
     def _advice(self, answer: Answer) -> float | None:
         return advised_wait_s(answer.headers, _json(answer.body), self.clock.now())

@@ -155,6 +155,7 @@ class _Drawing:
         self._pictures: dict[int, Picture] = {}
         self._failures: list[APIError] = []
         self._told = -1
+        self._began = api.clock.monotonic()
 
     def run(self, requests: Sequence[PaidRequest]) -> list[Picture]:
         """Bring all requests to an end."""
@@ -195,6 +196,8 @@ class _Drawing:
             try:
                 accepted = self._paid.send(waiting[0], self._check)
             except APIError as error:
+                if self._worth_waiting(error):
+                    return
                 self._failures.append(error)
                 self.let_go([waiting[0].part])
                 waiting.clear()
@@ -203,6 +206,11 @@ class _Drawing:
                 return
             waiting.popleft()
             self._active.append(RemoteTask(self._api, accepted, STUCK_S))
+
+    def _worth_waiting(self, error: APIError) -> bool:
+        """Whether others' tasks use up what the host allows at once; that passes, so long waits are borne."""
+        patient = self._api.clock.monotonic() - self._began < STUCK_S
+        return error.code == "api-busy" and error.wait_s is None and patient
 
     def _poll(self, remote: RemoteTask) -> None:
         try:

@@ -77,12 +77,16 @@ class RemoteFinetunes:
         report.progress(f"Sending pictures to {self._api.host}", 0, task.parameters.steps)
         accepted = self._accepted(request, inputs.finetune_comment, report, check)
         try:
-            return self._follow(accepted, task, report, check)
+            outcome = self._follow(accepted, task, report, check)
         except Cancelled:
-            self._stop(accepted)
-            raise
-        finally:
+            self._stop(accepted, report)
             self._paid.ended(task.id, 0)
+            raise
+        except APIError:
+            self._paid.ended(task.id, 0)
+            raise
+        self._paid.ended(task.id, 0)
+        return outcome
 
     def ids(self) -> list[str]:
         """The finetunes of the account, from the cache while it is fresh."""
@@ -163,11 +167,13 @@ class RemoteFinetunes:
         words = f"{stage}{where}" if isinstance(stage, str) and stage else f"Training{where}"
         return words, int(remote.progress * task.parameters.steps)
 
-    def _stop(self, accepted: CloudTask) -> None:
+    def _stop(self, accepted: CloudTask, report: TrainingReporter) -> None:
         """Delete a finetune there, which also stops it; if that fails, it trains to its end."""
-        with contextlib.suppress(APIError):
+        try:
             self._api.post(_Deleted, "/v1/delete_finetune", {"finetune_id": accepted.task_id})
-            self._api.forget(_LIST)
+        except APIError as error:
+            report.message(f"The training could not be stopped there: {error}")
+        self._api.forget(_LIST)
 
 
 def _inputs(task: FinetuneTask) -> FinetuneInputs:

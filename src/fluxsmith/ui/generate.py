@@ -241,4 +241,4 @@ def _find(models: Sequence[Model], model_id: str | None) -> Model | None:
 
 
 def _model_title(model: Model) -> str:
-    return model.name if model.kind == "base" else f"{model.name} ({model.trigger_word})"
+    return f"{model.name} ({model.trigger_word})" if model.trigger_word else model.name
