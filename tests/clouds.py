@@ -51,10 +51,10 @@ def provider_at(
     db: Database,
     clock: SkippingClock,
     most_in_flight: int = 24,
-    limits: Limits = SHORT,
+    limits: Limits | None = None,
     cached: bool = False,
 ) -> BflProvider:
-    """A provider for one address, with short patience at the socket."""
+    """A provider for one address; `SHORT` limits are for moves that hang."""
     api = APIService(
         url,
         KEY,

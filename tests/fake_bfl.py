@@ -224,7 +224,8 @@ def image(width: int = 64, height: int = 64, kind: str = "PNG") -> bytes:
     return data.getvalue()
 
 
-# Moves that go wrong.
+# Moves that go wrong. Those that hang want a client of little patience; for others it should have much,
+# or a busy machine looks like a fault.
 
 
 def resets(exchange: Exchange) -> None:

@@ -18,7 +18,7 @@ from fluxsmith.core.database import Database
 from fluxsmith.errors import APIError, Cancelled
 from tests import fake_bfl
 from tests.clocks import SkippingClock
-from tests.clouds import Told, drawing, provider_at
+from tests.clouds import SHORT, Told, drawing, provider_at
 from tests.fake_bfl import Exchange, FakeBfl, Move, accepts, image, pending, ready, says, sends
 from tests.harness import ROOT, until
 
@@ -27,9 +27,8 @@ DRAW = """
 import sys
 from fluxsmith.core.database import Database
 from tests.clocks import SkippingClock
-from tests.clouds import Told, drawing, provider_at
-from fluxsmith.core.api_service import Limits
-provider = provider_at(sys.argv[1], Database(sys.argv[2]), SkippingClock(), limits=Limits())
+from tests.clouds import SHORT, Told, drawing, provider_at
+provider = provider_at(sys.argv[1], Database(sys.argv[2]), SkippingClock())
 provider.generate(drawing(sys.argv[3], count=int(sys.argv[4])), Told())
 """
 
@@ -162,7 +161,8 @@ def test_an_answer_that_is_lost_on_the_way_is_said_and_the_request_not_repeated(
     fake: FakeBfl, db: Database, move: Move
 ) -> None:
     fake.script(SUBMIT, move)
-    provider, task_id = provider_at(fake.url, db, SkippingClock()), str(uuid.uuid4())
+    limits = SHORT if move in (fake_bfl.hangs, fake_bfl.slow_headers) else None
+    provider, task_id = provider_at(fake.url, db, SkippingClock(), limits=limits), str(uuid.uuid4())
 
     for _ in range(2):  # the second time as after a crash: the job begins again
         with pytest.raises(APIError) as caught:

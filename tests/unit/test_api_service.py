@@ -31,14 +31,14 @@ class Thing(BaseModel):
 
 @pytest.fixture
 def api(fake: FakeBfl, clock: SkippingClock) -> Iterator[APIService]:
-    service = APIService(fake.url, KEY, clock=clock, limits=SHORT, uniform=lambda low, high: high)
+    service = APIService(fake.url, KEY, clock=clock, uniform=lambda low, high: high)
     yield service
     service.close()
 
 
-def once(url: str, clock: SkippingClock) -> APIService:
+def once(url: str, clock: SkippingClock, limits: Limits | None = None) -> APIService:
     """A service that never repeats."""
-    return APIService(url, KEY, clock=clock, limits=SHORT, retry=RetryPolicy(attempts=1))
+    return APIService(url, KEY, clock=clock, limits=limits, retry=RetryPolicy(attempts=1))
 
 
 def failed(api: APIService, path: str = "/thing") -> APIError:
@@ -78,7 +78,7 @@ def test_a_fault_of_the_wire_becomes_words(
     fake: FakeBfl, clock: SkippingClock, move: Move, code: str
 ) -> None:
     fake.script("/thing", move)
-    api = once(fake.url, clock)
+    api = once(fake.url, clock, SHORT if code == "api-timeout" else None)
 
     error = failed(api)
 
@@ -225,18 +225,21 @@ def test_waits_are_spread_over_all_of_the_backoff() -> None:
     assert spans == [(0.0, 1.0), (0.0, 2.0), (0.0, 4.0), (0.0, 8.0), (0.0, 8.0)]
 
 
-@pytest.mark.parametrize(
-    "move", [move for move, _ in WIRE_FAULTS] + [says(n, {}) for n in (500, 502, 503, 504)]
-)
+LOST = [*WIRE_FAULTS, *((says(status, {}), "api-failed") for status in (500, 502, 503, 504))]
+
+
+@pytest.mark.parametrize(("move", "code"), LOST)
 def test_a_paid_request_whose_answer_is_lost_is_sent_once_and_called_unsure(
-    fake: FakeBfl, api: APIService, move: Move
+    fake: FakeBfl, clock: SkippingClock, move: Move, code: str
 ) -> None:
     fake.script("/thing", move)
+    api = APIService(fake.url, KEY, clock=clock, limits=SHORT if code == "api-timeout" else None)
 
     error = failed_post(api)
 
     assert error.unsure
     assert len(fake.requests) == 1
+    api.close()
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 413, 422])
@@ -273,9 +276,7 @@ def test_a_paid_request_to_a_closed_port_is_sent_when_somebody_listens() -> None
                 servers.append(server_at(port))
 
     servers: list[FakeBfl] = []
-    api = APIService(
-        f"http://127.0.0.1:{port}", clock=Opening(), limits=SHORT, uniform=lambda low, high: high
-    )
+    api = APIService(f"http://127.0.0.1:{port}", clock=Opening(), uniform=lambda low, high: high)
 
     assert api.post(Thing, "/thing", {}).id == "one"
     api.close()

@@ -17,7 +17,7 @@ from fluxsmith.providers.bfl import BflProvider
 from fluxsmith.providers.bfl_catalogue import OFFERS, Sides
 from tests import fake_bfl
 from tests.clocks import SkippingClock
-from tests.clouds import KEY, KLEIN, Told, drawing, provider_at, running_job
+from tests.clouds import KEY, KLEIN, SHORT, Told, drawing, provider_at, running_job
 from tests.fake_bfl import FakeBfl, Move, accepts, image, pending, ready, says, sends, status
 
 SUBMIT, POLL, PICTURE = "/v1/flux-2-klein-4b", "/v1/get_result", "/pictures/1"
@@ -250,7 +250,6 @@ def test_a_task_that_ends_badly_ends_in_words(
         says(503, {}),
         says(429, {}),
         fake_bfl.resets,
-        fake_bfl.slow_headers,
         fake_bfl.damaged_gzip,
         status("Warming up"),
     ],
@@ -296,7 +295,6 @@ def test_a_task_that_only_goes_backwards_is_stuck(fake: FakeBfl, provider: BflPr
         (sends(b"GIF89a" + b"\0" * 100, "image/gif"), "task-result-not-a-picture"),
         (fake_bfl.lies_about_length(image(512, 512)), "task-result-not-a-picture"),
         (fake_bfl.cuts_off(image(512, 512)), "api-answer-truncated"),
-        (fake_bfl.stalls(image(512, 512)), "api-timeout"),
         (says(500, {}), "api-failed"),
     ],
 )
@@ -311,10 +309,42 @@ def test_a_picture_that_cannot_be_fetched_ends_in_words(
     assert len(fake.seen(SUBMIT)) == 1
 
 
-@pytest.mark.parametrize("move", [says(403, {}), fake_bfl.stalls(image(512, 512)), fake_bfl.HTML])
+@pytest.mark.parametrize("move", [says(403, {}), fake_bfl.cuts_off(image()), fake_bfl.HTML])
 def test_a_picture_that_fails_once_is_fetched_again(fake: FakeBfl, provider: BflProvider, move: Move) -> None:
     fake.script(PICTURE, move, sends(image(), "image/png"))
     assert len(provider.generate(drawing(), Told())) == 1
+
+
+@pytest.fixture
+def hasty(fake: FakeBfl, db: Database, clock: SkippingClock) -> Iterator[BflProvider]:
+    """A provider of little patience at the socket, whose task has been accepted already."""
+    ledger = CloudTasks(db, "bfl", 24)
+    intended = ledger.intend(drawing("begun").id, 0, SUBMIT)
+    assert intended is not None
+    ledger.accepted(intended, "task-1", None)
+    made = provider_at(fake.url, db, clock, limits=SHORT)
+    yield made
+    made.close()
+
+
+def test_a_picture_that_stalls_in_the_middle_ends_in_words(fake: FakeBfl, hasty: BflProvider) -> None:
+    fake.script(PICTURE, fake_bfl.stalls(image(512, 512)))
+    assert failed(hasty, drawing("begun")).code == "api-timeout"
+
+
+@pytest.mark.parametrize(
+    ("path", "move"),
+    [
+        (POLL, fake_bfl.slow_headers),
+        (POLL, fake_bfl.stalls(b'{"status": "Pending"}')),
+        (PICTURE, fake_bfl.stalls(image(512, 512))),
+    ],
+)
+def test_an_exchange_that_hangs_once_is_made_again(
+    fake: FakeBfl, hasty: BflProvider, path: str, move: Move
+) -> None:
+    fake.script(path, move, ready() if path == POLL else sends(image(), "image/png"))
+    assert len(hasty.generate(drawing("begun"), Told())) == 1
 
 
 def test_a_picture_that_is_too_large_is_not_read(
@@ -361,7 +391,10 @@ def test_a_host_that_is_busy_with_others_is_waited_for(
     assert 30 < clock.waited_s < 120
 
 
-def test_a_host_that_is_busy_for_ever_or_says_so_is_given_up(fake: FakeBfl, provider: BflProvider) -> None:
+def test_a_host_that_is_busy_for_ever_or_says_so_is_given_up(
+    fake: FakeBfl, provider: BflProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fluxsmith.providers.bfl.STUCK_S", 60.0)
     fake.script(SUBMIT, says(429, {"detail": "24 active tasks"}))
     assert failed(provider).code == "api-busy"
     fake.requests.clear()

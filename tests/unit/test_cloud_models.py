@@ -62,7 +62,7 @@ def carry_out(services: ServiceContainer, job_id: str) -> None:
     context = services.jobs.begin(job_id, "a worker")
     assert context is not None
     with context:
-        {"generate": services.inference, "finetune": services.finetuning}[kind].carry_out(context)
+        (services.inference.carry_out if kind == "generate" else services.finetuning.carry_out)(context)
 
 
 def test_without_a_key_there_is_no_cloud(settings: Settings) -> None:
