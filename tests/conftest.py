@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fluxsmith.core.database import Database
+from tests.clocks import SkippingClock
+from tests.fake_bfl import FakeBfl
 from tests.harness import Server
 from tests.tiny import build_tiny_model
 
@@ -42,3 +45,26 @@ def server(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterat
     shared = Server(tmp_path_factory.mktemp("server"), models_dir).start()
     yield shared.wait_ready()
     shared.stop()
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeBfl]:
+    """A scripted BFL at the socket, without a script yet."""
+    server = FakeBfl()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def clock() -> SkippingClock:
+    """A clock on which waiting takes no time."""
+    return SkippingClock()
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    """A database of the test's own, migrated."""
+    database = Database(f"sqlite:///{tmp_path}/fluxsmith.db")
+    database.migrate()
+    yield database
+    database.close()

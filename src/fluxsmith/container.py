@@ -11,9 +11,13 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from fluxsmith.config.settings import ConfigService, Settings
+from fluxsmith.core.api_cache import DatabaseCache
+from fluxsmith.core.cloud_tasks import CloudTasks
 from fluxsmith.core.database import Database
 from fluxsmith.core.jobs import JobQueue
 from fluxsmith.core.storage import StorageService
+from fluxsmith.providers.base import Provider
+from fluxsmith.providers.bfl import MOST_IN_FLIGHT, BflProvider, service_at
 from fluxsmith.providers.local import LocalProvider
 from fluxsmith.providers.registry import ProviderRegistry
 from fluxsmith.services.datasets import DatasetService
@@ -87,8 +91,8 @@ class ServiceContainer:
 
     @property
     def providers(self) -> ProviderRegistry:
-        """Who carries out finetunes and generations."""
-        return self._once("providers", lambda: ProviderRegistry([self._local_provider()]))
+        """Who carries out finetunes and generations: this machine, and whoever there is a key for."""
+        return self._once("providers", lambda: ProviderRegistry([self._local_provider(), *self._cloud()]))
 
     @property
     def datasets(self) -> DatasetService:
@@ -137,6 +141,13 @@ class ServiceContainer:
             device=self.settings.device,
             memory_limit_bytes=limit_mb * 1024 * 1024 if limit_mb else None,
         )
+
+    def _cloud(self) -> list[Provider]:
+        key = self.settings.bfl_api_key
+        if key is None:
+            return []
+        api = service_at(self.settings.bfl_base_url, key.get_secret_value(), cache=DatabaseCache(self.db))
+        return [BflProvider(api, CloudTasks(self.db, BflProvider.name, MOST_IN_FLIGHT))]
 
     def _once(self, name: str, make: Callable[[], T]) -> T:
         with self._lock:

@@ -101,10 +101,32 @@ class StorageError(FluxsmithError):
 
 
 class APIError(FluxsmithError):
-    """A remote service refused, failed or could not be reached."""
+    """A remote service refused, failed or could not be reached.
+
+    Args:
+        unsure: whether what was asked may have been carried out, and charged, all the same.
+        passing: whether the same may well succeed a little later.
+        wait_s: how long the service asks to wait; None if it does not say.
+    """
 
     status = 502
     exit_code = 69
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        hint: str = "",
+        field: str | None = None,
+        unsure: bool = False,
+        passing: bool = False,
+        wait_s: float | None = None,
+    ) -> None:
+        super().__init__(code, message, hint=hint, field=field)
+        self.unsure = unsure
+        self.passing = passing
+        self.wait_s = wait_s
 
 
 class EngineError(FluxsmithError):

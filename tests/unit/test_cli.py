@@ -227,3 +227,19 @@ def test_doctor_names_what_is_bad_and_what_to_do(
     assert "in use" in bad["port"]["found"]
     assert "FLUXSMITH_DATA_DIR" in bad["data folder"]["todo"]
     assert all(check["todo"] for check in bad.values())
+
+
+def test_a_finetune_that_bfl_keeps_is_linked_when_there_is_a_key(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = run("models", "link", "my-mug", "--base", "tiny")
+    assert refused.code == 2
+    assert "FLUXSMITH_BFL_API_KEY" in refused.err
+
+    monkeypatch.setenv("BFL_API_KEY", "bfl_0123456789abcdef")
+    linked = run(
+        "models", "link", "my-mug", "--base", "bfl/flux-2-klein-4b", "--trigger-word", "TOK", "--json"
+    )
+
+    assert linked.json["remote_id"] == "my-mug"
+    assert linked.json["id"] in {model["id"] for model in run("models", "list", "--json").json}

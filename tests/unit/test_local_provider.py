@@ -57,9 +57,11 @@ def test_a_finetune_ends_in_a_lora_that_the_provider_draws_with(
     assert sorted(listener.losses) == list(range(1, 13))
     assert [step for step, _, _ in listener.samples] == [0, 6, 12]
     assert outcome.facts["base_model"] == "tiny"
+    lora = outcome.lora_path
+    assert lora is not None
 
     def draw(strength: float) -> bytes:
-        adapter = Adapter("run", outcome.lora_path, strength)
+        adapter = Adapter("run", lora, strength)
         task = GenerationTask("g", "tiny", "tok", 100, 60, seed=1, adapters=(adapter,))
         return provider.generate(task, Listener())[0].png
 
@@ -68,11 +70,13 @@ def test_a_finetune_ends_in_a_lora_that_the_provider_draws_with(
 
 def test_a_repeated_call_after_the_end_trains_nothing_again(provider: LocalProvider, tmp_path: Path) -> None:
     first = provider.finetune(make_task(tmp_path, sample_every=0), Listener())
+    assert first.lora_path is not None
     content = first.lora_path.read_bytes()
     listener = Listener()
     again = provider.finetune(make_task(tmp_path, sample_every=0), listener)
     assert again.facts == first.facts
-    assert again.lora_path.read_bytes() == content
+    assert again.lora_path == first.lora_path
+    assert first.lora_path.read_bytes() == content
     assert "Loading the model" not in listener.stages
 
 

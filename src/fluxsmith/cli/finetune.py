@@ -66,17 +66,19 @@ def finetune(
             started = container.finetuning.start(LOCAL_OWNER, request)
             follow(container.jobs, started.id)
         done = container.finetuning.get(LOCAL_OWNER, started.id)
-        file = container.models.file(LOCAL_OWNER, done.id)
+        remote_id = container.models.get(LOCAL_OWNER, done.id).remote_id
+        file = None if remote_id else container.models.file(LOCAL_OWNER, done.id)
         if out is not None:
-            file = copy_file(file, out, f"{done.id}.safetensors")
+            file = copy_file(container.models.file(LOCAL_OWNER, done.id), out, f"{done.id}.safetensors")
         _report(done, file, as_json)
 
 
-def _report(done: Finetune, file: Path, as_json: bool) -> None:
+def _report(done: Finetune, file: Path | None, as_json: bool) -> None:
     if as_json:
-        print_json({**done.model_dump(mode="json"), "file": str(file)})
+        print_json({**done.model_dump(mode="json"), "file": str(file) if file else None})
         return
-    typer.echo(f"Trained '{done.name}' on {done.pictures} pictures: {file}")
+    where = file or f"kept at {done.facts['host']} as {done.facts['remote_id']}"
+    typer.echo(f"Trained '{done.name}' on {done.pictures} pictures: {where}")
     typer.echo(f'Draw with it: fluxsmith generate "{done.trigger_word}" --model {done.id}')
 
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from fluxsmith.container import ServiceContainer
 
 app = typer.Typer(help="Base models and the LoRAs that were trained here.")
+UPLOAD = (
+    "To draw with it at BFL: upload it in its dashboard (Customization → Finetunes), choose its base, then\n"
+    '  fluxsmith models link THE-ID-THERE --base bfl/flux-2-klein-4b --name "{name}"'
+)
 AsJson = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 ModelName = Annotated[str, typer.Argument(help="A model's id, or its name if no other has it.")]
 
@@ -42,7 +46,11 @@ def export_model(
     target: Annotated[Path, typer.Argument(help="The file to write, or a folder for it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Copy a LoRA's safetensors file; diffusers loads it with `load_lora_weights`."""
+    """Copy a LoRA's safetensors file; diffusers loads it with `load_lora_weights`.
+
+    To draw with it at BFL, if it was trained on FLUX.2 [klein] Base: upload the file in BFL's dashboard under
+    Customization → Finetunes, choose the same base and a name, and give that name to `fluxsmith models link`.
+    """
     from fluxsmith.cli.files import copy_file
     from fluxsmith.cli.session import services
     from fluxsmith.core.actor import LOCAL_OWNER
@@ -60,6 +68,36 @@ def export_model(
         print_json({"id": found.id, "file": str(written)})
     else:
         typer.echo(f"Wrote {written}")
+        if "klein" in found.base_model:
+            typer.echo(UPLOAD.format(name=found.name))
+
+
+@app.command("link")
+def link_model(
+    remote_id: Annotated[str, typer.Argument(help="Its id there; organisation/name for a shared one.")],
+    base: Annotated[str, typer.Option(help="The model that it was trained on, such as bfl/flux-2-klein-4b.")],
+    name: Annotated[str | None, typer.Option(help="What to call it here; its id if not given.")] = None,
+    trigger_word: Annotated[str, typer.Option(help="The word that calls up what it has learned.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Draw with a LoRA that BFL keeps: one uploaded in its dashboard, under Customization → Finetunes."""
+    from fluxsmith.cli.session import services
+    from fluxsmith.core.actor import LOCAL_OWNER
+    from fluxsmith.core.validation import ValidationService
+    from fluxsmith.services.models import LinkRequest
+
+    fields = {
+        "remote_id": remote_id,
+        "base_model": base,
+        "name": name or remote_id,
+        "trigger_word": trigger_word,
+    }
+    with services() as container:
+        linked = container.models.link(LOCAL_OWNER, ValidationService().parse(LinkRequest, fields))
+    if as_json:
+        print_json(linked)
+    else:
+        typer.echo(f'Draw with it: fluxsmith generate "{linked.trigger_word or "…"}" --model {linked.id}')
 
 
 @app.command("delete")

@@ -91,7 +91,14 @@ class Settings(BaseSettings):
         json_schema_extra={"unit": "MB"},
     )
     bfl_api_key: SecretStr | None = Field(
-        None, description="Key of BFL's cloud; kept out of logs, and not used by anything yet."
+        None,
+        description="Key of BFL's cloud, or of another fluxsmith; with it, that host's models can be drawn "
+        "with. Kept out of logs.",
+    )
+    bfl_base_url: str = Field(
+        "https://api.bfl.ai",
+        description="Host that the key is for: BFL's cloud, one of its regions (https://api.eu.bfl.ai, "
+        "https://api.us.bfl.ai), or the address of another fluxsmith.",
     )
     fal_key: SecretStr | None = Field(
         None, description="Key of fal.ai; kept out of logs, and not used by anything yet."
@@ -190,7 +197,7 @@ class Settings(BaseSettings):
             raise PydanticCustomError("setting-invalid", "auto, cpu, cuda or cuda:N")
         return value.lower()
 
-    @field_validator("public_url")
+    @field_validator("public_url", "bfl_base_url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):

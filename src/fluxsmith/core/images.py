@@ -82,12 +82,40 @@ def read_picture(data: bytes, filename: str) -> DecodedPicture:
         shrunk = _shrunk_on_load(data, kind, source)
         png, out_width, out_height = _normalised(shrunk, *_target(width, height))
     except pyvips.Error as error:
-        raise _refused(
-            "picture-damaged",
-            f"'{filename}' is damaged or cut off: it starts as a {kind} but cannot be read to its end.",
-            "Copy or export the picture again.",
-        ) from error
+        raise _damaged(kind, filename) from error
     return DecodedPicture(png, out_width, out_height, hashlib.sha256(png).hexdigest(), _notes(data, source))
+
+
+@dataclass(frozen=True)
+class FittedPicture:
+    """A picture drawn elsewhere, brought to the size that was asked for, and the size it came in."""
+
+    png: bytes
+    native_width: int
+    native_height: int
+
+
+def fit_picture(data: bytes, filename: str, width: int, height: int) -> FittedPicture:
+    """Decode a whole picture and bring it to exactly `width` × `height`, cutting off what is beyond.
+
+    Raises:
+        ValidationError: as `read_picture`.
+    """
+    kind = picture_format(data)
+    if kind is None:
+        _refuse_unknown(data, filename)
+    try:
+        source = _load(data, kind)
+        _check_size(source.width, source.height, filename)
+        image = source.thumbnail_image(width, height=height, crop="centre", export_profile="srgb")
+        if image.interpretation != "srgb":
+            image = image.colourspace("srgb")
+        if image.hasalpha():
+            image = image.flatten(background=[255, 255, 255])
+        png: bytes = image.cast("uchar").pngsave_buffer(compression=6, keep="none")
+    except pyvips.Error as error:
+        raise _damaged(kind, filename) from error
+    return FittedPicture(png, source.width, source.height)
 
 
 def thumbnail(png: bytes, side: int) -> bytes:
@@ -178,6 +206,14 @@ def _refuse_unknown(data: bytes, filename: str) -> NoReturn:
     what = f"is {kind} file" if kind else "is not a picture that can be read"
     raise _refused(
         "picture-unknown", f"'{filename}' {what}; pictures must be JPG, PNG or WebP.", FORMATS_HINT
+    )
+
+
+def _damaged(kind: str, filename: str) -> ValidationError:
+    return _refused(
+        "picture-damaged",
+        f"'{filename}' is damaged or cut off: it starts as a {kind} but cannot be read to its end.",
+        "Copy or export the picture again.",
     )
 
 

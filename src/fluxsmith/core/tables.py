@@ -146,7 +146,11 @@ class FinetuneRow(Table):
 
 
 class ModelRow(Table):
-    """A finetuned LoRA that can be drawn with."""
+    """A finetuned LoRA that can be drawn with.
+
+    `remote_id` is the name under which the provider of its base keeps it; then there is no file here, and
+    `storage_key` and `sha256` are empty.
+    """
 
     __tablename__ = "models"
 
@@ -158,6 +162,7 @@ class ModelRow(Table):
     storage_key: Mapped[str] = mapped_column(String(300))
     sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int]
+    remote_id: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
 
@@ -175,6 +180,36 @@ class GenerationRow(Table):
     outputs: Mapped[list[Any]]
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
+
+
+class CloudTaskRow(Table):
+    """A paid request to a remote service: written before it is sent, completed by the answer.
+
+    Not tied to the job's row: what was paid for outlives it. `ended_at` is when nobody waits for it any more.
+    """
+
+    __tablename__ = "cloud_tasks"
+
+    job_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    part: Mapped[int] = mapped_column(primary_key=True)
+    provider: Mapped[str] = mapped_column(String(32), index=True)
+    endpoint: Mapped[str] = mapped_column(String(200))
+    task_id: Mapped[str | None] = mapped_column(String(200))
+    polling_url: Mapped[str | None] = mapped_column(Text)
+    intended_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class KeptAnswerRow(Table):
+    """An answer of a remote service that is not asked for again while it is fresh."""
+
+    __tablename__ = "kept_answers"
+
+    name: Mapped[str] = mapped_column(String(500), primary_key=True)
+    body: Mapped[str] = mapped_column(Text)
+    etag: Mapped[str | None] = mapped_column(String(200))
+    fresh_until: Mapped[datetime]
 
 
 Index("ix_generations_owner_created", GenerationRow.owner_id, GenerationRow.created_at)

@@ -134,15 +134,29 @@ class FinetuneTask:
     trigger_word: str
     parameters: FinetuneParameters
     run_dir: Path
+    mode: Mode = "general"
     metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class FinetuneOutcome:
-    """What a finetune came to: the LoRA file and facts about the run (JSON values)."""
+    """What a finetune came to: the LoRA and facts about the run (JSON values).
 
-    lora_path: Path
+    The LoRA is a file here, or stays with the provider under its `remote_id`.
+    """
+
+    lora_path: Path | None
     facts: dict[str, object]
+    remote_id: str | None = None
+
+
+@dataclass(frozen=True)
+class LoraPlace:
+    """Where a LoRA is: a file here, or with the provider of its base model under `remote_id`."""
+
+    base_model: str
+    path: Path | None
+    remote_id: str | None
 
 
 @dataclass(frozen=True)
@@ -151,6 +165,14 @@ class Adapter:
 
     id: str
     path: Path
+    strength: float
+
+
+@dataclass(frozen=True)
+class RemoteLora:
+    """A LoRA that the provider keeps, under its name there."""
+
+    id: str
     strength: float
 
 
@@ -171,6 +193,7 @@ class GenerationTask:
     steps: int | None = None
     guidance: float | None = None
     adapters: tuple[Adapter, ...] = ()
+    remote_lora: RemoteLora | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +208,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class BaseModelInfo:
-    """A base model that a provider can train or draw with."""
+    """A base model that a provider can train or draw with.
+
+    Args:
+        drawable: whether it draws by itself, not only with a LoRA.
+        keeps_loras: whether it draws with LoRAs that its provider keeps.
+        training_hint: what to do instead where it is not trainable; may be empty.
+    """
 
     name: str
     title: str
@@ -195,6 +224,9 @@ class BaseModelInfo:
     native_side: int
     capabilities: frozenset[str]
     trainable: bool
+    drawable: bool = True
+    keeps_loras: bool = False
+    training_hint: str = ""
 
 
 class Reporter(Protocol):
@@ -231,9 +263,12 @@ class Provider(Protocol):
 
     A call may be repeated after a crash with the same task: it must continue or start over, and
     never leave two results.
+
+    `remote` tells that the work is done elsewhere, so that whoever carries out its jobs here only waits.
     """
 
     name: str
+    remote: bool
 
     def models(self) -> list[BaseModelInfo]:
         """Base models that this provider offers now."""

@@ -48,6 +48,7 @@ class LocalProvider:
     """
 
     name = "local"
+    remote = False
 
     def __init__(
         self,

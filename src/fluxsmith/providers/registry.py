@@ -30,6 +30,13 @@ class ProviderRegistry:
             )
         return provider
 
+    def close(self) -> None:
+        """Close those that have something to close."""
+        for provider in self._providers.values():
+            close = getattr(provider, "close", None)
+            if callable(close):
+                close()
+
     def models(self) -> list[BaseModelInfo]:
         """All base models of all providers."""
         return [info for provider in self._providers.values() for info in provider.models()]

@@ -26,9 +26,13 @@ from pydantic import BaseModel, ConfigDict
 from fluxsmith.config.env import EnvManager
 from fluxsmith.config.settings import Settings
 from fluxsmith.config.source import PREFIX, variables
+from fluxsmith.core.api_retry import RetryPolicy
 from fluxsmith.core.database import Database
 from fluxsmith.core.storage import StorageService
-from fluxsmith.errors import FluxsmithError
+from fluxsmith.errors import APIError, FluxsmithError
+from fluxsmith.providers.bfl import Credits, service_at
+from fluxsmith.providers.bfl_catalogue import find_offer
+from fluxsmith.providers.bfl_finetune import Finetunes
 from fluxsmith.providers.local import LocalProvider
 
 GIB = 1024**3
@@ -67,6 +71,9 @@ def examine(settings: Settings) -> list[Check]:
         ("port", lambda: _port(settings)),
         ("key", lambda: _key(settings)),
     ]
+    if settings.bfl_api_key is not None:
+        key = settings.bfl_api_key.get_secret_value()
+        checks.append(("bfl", lambda: _bfl(settings.bfl_base_url, key)))
     return [_checked(name, check) for name, check in checks]
 
 
@@ -183,6 +190,8 @@ def _engine() -> Check:
 
 
 def _weights(local: LocalProvider, settings: Settings) -> Check:
+    if find_offer(settings.model) is not None:
+        return Check(name="weights", state="ok", found=f"{settings.model} is drawn with elsewhere")
     local.check(settings.model)
     folder = local.folder_of(settings.model)
     sums = folder / "SHA256SUMS"
@@ -235,3 +244,18 @@ def _key(settings: Settings) -> Check:
         return Check(name="key", state="ok", found="none set; none is needed to work on this machine")
     sources = ", ".join(f"{name} from {settings.source_of(name)}" for name in given)
     return Check(name="key", state="ok", found=sources)
+
+
+def _bfl(url: str, key: str) -> Check:
+    """Whether the host that the key is for answers and takes the key; asks nothing that costs."""
+    api = service_at(url, key, retry=RetryPolicy(attempts=1))
+    try:
+        credits = api.get(Credits, "/v1/credits").credits
+        return Check(name="bfl", state="ok", found=f"{url} takes the key; {credits:g} credits are left")
+    except APIError as error:
+        if error.code != "api-no-such-endpoint":
+            raise
+        finetunes = api.get(Finetunes, "/v1/my_finetunes").finetunes  # another fluxsmith counts no credits
+        return Check(name="bfl", state="ok", found=f"{url} takes the key; it has {len(finetunes)} finetunes")
+    finally:
+        api.close()

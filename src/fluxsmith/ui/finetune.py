@@ -128,9 +128,7 @@ class FinetunePage(BaseUI):
     def on_load(self, request: gr.Request) -> Updates:
         """Fill the page: the running finetune, or the one that the address names."""
         bases = [
-            (model.name, model.id)
-            for model in self.container.models.list(self.actor())
-            if model.kind == "base"
+            (model.name, model.id) for model in self.container.models.list(self.actor()) if model.trainable
         ]
         finetunes = self.container.finetuning.list(self.actor())
         named = request.query_params.get("job")

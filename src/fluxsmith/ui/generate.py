@@ -118,7 +118,7 @@ class GeneratePage(BaseUI):
 
     def on_load(self, prompt: str, request: gr.Request) -> Updates:
         """Fill the page; the address may name the model to draw with."""
-        models = self.container.models.list(self.actor())
+        models = [model for model in self.container.models.list(self.actor()) if model.drawable]
         named = request.query_params.get("model")
         default = self.container.settings.model
         ids = [model.id for model in models]
@@ -241,4 +241,4 @@ def _find(models: Sequence[Model], model_id: str | None) -> Model | None:
 
 
 def _model_title(model: Model) -> str:
-    return model.name if model.kind == "base" else f"{model.name} ({model.trigger_word})"
+    return f"{model.name} ({model.trigger_word})" if model.trigger_word else model.name

@@ -13,12 +13,15 @@ from fluxsmith.ui.media import download_url, output_url
 
 
 def model_line(model: Model | None) -> str:
-    """What calls the chosen LoRA up, or that none is used."""
-    if model is None or not model.trigger_word:
-        return '<p class="fs-trigger">No LoRA: the base model as it is.</p>'
-    return (
-        f'<p class="fs-trigger">Say <b>{escape(model.trigger_word)}</b> to call up {escape(model.name)}.</p>'
-    )
+    """What calls the chosen LoRA up, or that none is used; and whether the picture may cost something."""
+    if model is None or (model.kind == "base" and model.provider == "local"):
+        says = "No LoRA: the base model as it is."
+    elif model.trigger_word:
+        says = f"Say <b>{escape(model.trigger_word)}</b> to call up {escape(model.name)}."
+    else:
+        says = escape(model.name) + "."
+    paid = "" if model is None or model.provider == "local" else " Drawn elsewhere, which may be charged."
+    return f'<p class="fs-trigger">{says}{paid}</p>'
 
 
 def gallery(generations: Sequence[Generation], names: Mapping[str, str], waits_for: str) -> str:
@@ -54,7 +57,7 @@ def _generation(generation: Generation, model_name: str, waits_for: str) -> str:
             title=_title(generation),
             says=(job.state == "queued" and waits_for)
             or ("" if job.stage == "Drawing" else parts.stage_of(job)),
-            unit="steps",
+            unit="percent" if job.queue == "io" else "steps",
         )
     elif job.state == "failed":
         top = (

@@ -109,10 +109,12 @@ class Worker:
             _log.warning("The heartbeat could not be written.", error=str(error))
 
     def _warm_up(self) -> None:
-        """Load the local provider's model, and tell everybody whether that went well."""
+        """Load the model that is set, and tell everybody whether that went well."""
+        providers, model = self._container.providers, self._container.settings.model
         while not self._stopped.is_set():
             try:
-                self._container.providers.get("local").warm_up(self._container.settings.model)
+                info = providers.find_model(model)
+                providers.get(info.provider if info else "local").warm_up(model)
                 self._state, self._detail = "ready", ""
             except FluxsmithError as error:
                 self._state, self._detail = "failing", str(error)
@@ -126,9 +128,12 @@ class Worker:
                 return
 
     def _when_warm(self, handler: Handler) -> Handler:
-        """Let generations wait for the warm-up: one model in memory, loaded once."""
+        """Let generations here wait for the warm-up: one model in memory, loaded once."""
 
         def carry_out(context: JobContext) -> None:
+            if self._container.jobs.get(context.job_id).queue != "generate":  # drawn elsewhere
+                handler(context)
+                return
             if not self._warm.is_set():
                 context.progress("loading the model", 0, 0)
             while not self._warm.wait(0.1):

@@ -14,13 +14,18 @@ from fluxsmith.services.finetuning.schema import FinetuneRequest
 
 
 def insert(
-    session: Session, finetune_id: str, owner_id: str, request: FinetuneRequest, snapshot: list[Any]
+    session: Session,
+    finetune_id: str,
+    owner_id: str,
+    provider: str,
+    request: FinetuneRequest,
+    snapshot: list[Any],
 ) -> FinetuneRow:
     """Write a new finetune with the snapshot of its pictures."""
     row = FinetuneRow(
         id=finetune_id,
         owner_id=owner_id,
-        provider=request.provider,
+        provider=provider,
         name=request.name,
         base_model=request.base_model,
         trigger_word=request.trigger_word,
@@ -52,8 +57,14 @@ def of_owner(session: Session, owner_id: str) -> list[FinetuneRow]:
     return list(session.scalars(query))
 
 
-def add_model(session: Session, finetune: FinetuneRow, file: StoredFile, facts: dict[str, Any]) -> None:
-    """Write the model that the finetune made, and the facts of the run."""
+def add_model(
+    session: Session,
+    finetune: FinetuneRow,
+    file: StoredFile | None,
+    remote_id: str | None,
+    facts: dict[str, Any],
+) -> None:
+    """Write the model that the finetune made, as a file here or with its provider, and the run's facts."""
     finetune.facts = facts
     session.add(
         ModelRow(
@@ -62,9 +73,10 @@ def add_model(session: Session, finetune: FinetuneRow, file: StoredFile, facts: 
             name=finetune.name,
             base_model=finetune.base_model,
             trigger_word=finetune.trigger_word,
-            storage_key=file.key,
-            sha256=file.sha256,
-            size_bytes=file.size_bytes,
+            storage_key=file.key if file else "",
+            sha256=file.sha256 if file else "",
+            size_bytes=file.size_bytes if file else 0,
+            remote_id=remote_id,
             created_at=datetime.now(UTC),
         )
     )

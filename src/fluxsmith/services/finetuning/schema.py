@@ -32,7 +32,12 @@ class FinetuneRequest(BaseModel):
         True, title="Write captions", description="Caption pictures that have no text of their own."
     )
     base_model: str = Field("nano", max_length=200, title="Base", description="The model to teach.")
-    provider: str = Field("local", max_length=200, title="Provider", description="Who trains it.")
+    provider: str | None = Field(
+        None,
+        max_length=200,
+        title="Provider",
+        description="Who trains it; empty for whoever offers the base.",
+    )
     parameters: FinetuneParameters = FinetuneParameters()
 
     @field_validator("name", "trigger_word")

@@ -11,7 +11,7 @@ from typing import Protocol, cast
 from fluxsmith import __version__
 from fluxsmith.core.actor import Actor
 from fluxsmith.core.database import Database
-from fluxsmith.core.jobs import Event, Job, JobContext, JobQueue
+from fluxsmith.core.jobs import Event, Job, JobContext, JobQueue, QueueName
 from fluxsmith.core.snapshot import SnapshotItem, snapshot_hash
 from fluxsmith.core.storage import StorageService
 from fluxsmith.core.tables import FinetuneRow
@@ -63,22 +63,22 @@ class FinetuningService:
             NotFoundError: the dataset or the base model does not exist for the actor.
             UnsupportedError: the base model cannot be trained.
         """
-        self._providers.get(request.provider)
         base = self._providers.base_model(request.base_model, field="base_model")
-        if not base.trainable or base.provider != request.provider:
+        provider = self._providers.get(request.provider or base.provider)
+        if not base.trainable or base.provider != provider.name:
             raise UnsupportedError(
                 "not-trainable",
-                f"'{base.name}' cannot be trained by '{request.provider}'.",
-                hint="Choose another base model.",
+                f"'{base.name}' cannot be trained by '{provider.name}'.",
+                hint=base.training_hint or "Choose another base model.",
                 field="base_model",
             )
         snapshot = self._datasets.snapshot(actor, request.dataset_id)
         finetune_id = str(uuid.uuid4())
         with self._db.session() as session:
-            self._jobs.enqueue(session, job_id=finetune_id, owner_id=actor.id, kind="finetune", queue="train")
-            repository.insert(
-                session, finetune_id, actor.id, request, [item.model_dump() for item in snapshot]
-            )
+            queue: QueueName = "io" if provider.remote else "train"
+            self._jobs.enqueue(session, job_id=finetune_id, owner_id=actor.id, kind="finetune", queue=queue)
+            pictures = [item.model_dump() for item in snapshot]
+            repository.insert(session, finetune_id, actor.id, provider.name, request, pictures)
         return self.get(actor, finetune_id)
 
     def get(self, actor: Actor, finetune_id: str) -> Finetune:
@@ -160,12 +160,12 @@ class FinetuningService:
         shutil.rmtree(task.run_dir, ignore_errors=True)
 
     def _keep(self, ctx: JobContext, outcome: FinetuneOutcome) -> None:
-        file = self._storage.put(lora_key(ctx.job_id), outcome.lora_path)
+        file = self._storage.put(lora_key(ctx.job_id), outcome.lora_path) if outcome.lora_path else None
         with ctx.finishing() as session:
             row = repository.find(session, ctx.job_id)
             if row is None:
                 raise ConflictError("finetune-deleted", "The finetune was deleted while it ran.")
-            repository.add_model(session, row, file, outcome.facts)
+            repository.add_model(session, row, file, outcome.remote_id, outcome.facts)
             if row.deleted_at is not None:
                 repository.mark_deleted(session, row)
 
@@ -186,6 +186,7 @@ class FinetuningService:
             trigger_word=row.trigger_word,
             parameters=FinetuneParameters.model_validate(row.parameters),
             run_dir=run_folder(self._runs_dir, row.id),
+            mode=cast(Mode, row.mode),
             metadata={
                 "name": row.name,
                 "dataset_hash": snapshot_hash(items),

@@ -13,8 +13,15 @@ from fluxsmith.core.database import Database
 from fluxsmith.core.jobs import Job, JobContext, JobQueue
 from fluxsmith.core.storage import StorageService
 from fluxsmith.core.tables import GenerationRow
-from fluxsmith.errors import CapacityError, ConflictError, NotFoundError
-from fluxsmith.providers.base import Adapter, GenerationTask, Picture
+from fluxsmith.errors import CapacityError, ConflictError, NotFoundError, UnsupportedError
+from fluxsmith.providers.base import (
+    Adapter,
+    BaseModelInfo,
+    GenerationTask,
+    LoraPlace,
+    Picture,
+    RemoteLora,
+)
 from fluxsmith.providers.registry import ProviderRegistry
 from fluxsmith.services.inference import repository
 from fluxsmith.services.inference.schema import MAX_SEED, Generation, GenerationRequest, Output
@@ -23,8 +30,8 @@ from fluxsmith.services.inference.schema import MAX_SEED, Generation, Generation
 class Loras(Protocol):
     """What this service needs of the model service."""
 
-    def lora(self, owner_id: str, model_id: str) -> tuple[str, Path]:
-        """The base model's name and the LoRA's file; raises NotFoundError or ConflictError."""
+    def lora(self, owner_id: str, model_id: str) -> LoraPlace:
+        """Where a LoRA is; raises NotFoundError or ConflictError."""
 
 
 class InferenceService:
@@ -52,10 +59,10 @@ class InferenceService:
         Raises:
             NotFoundError: the model does not exist for the actor.
             ConflictError: the model was deleted, or is still being trained.
+            UnsupportedError: the model draws only with a LoRA.
             CapacityError: too many generations of the actor wait or run.
         """
-        base, _ = self._resolve(actor.id, request.model)
-        provider = self._providers.base_model(base, field="model").provider
+        provider = self._providers.get(self._drawable(actor, request.model).provider)
         if request.seed is None:
             request = request.model_copy(update={"seed": secrets.randbelow(MAX_SEED + 1)})
         generation_id = str(uuid.uuid4())
@@ -68,9 +75,13 @@ class InferenceService:
                     hint="Wait until one has ended, or cancel one.",
                 )
             self._jobs.enqueue(
-                session, job_id=generation_id, owner_id=actor.id, kind="generate", queue="generate"
+                session,
+                job_id=generation_id,
+                owner_id=actor.id,
+                kind="generate",
+                queue="io" if provider.remote else "generate",
             )
-            repository.insert(session, generation_id, actor.id, provider, request)
+            repository.insert(session, generation_id, actor.id, provider.name, request)
         return self.get(actor, generation_id)
 
     def get(self, actor: Actor, generation_id: str) -> Generation:
@@ -149,11 +160,10 @@ class InferenceService:
         )
 
     def _task(self, row: GenerationRow, request: GenerationRequest) -> GenerationTask:
-        base, lora = self._resolve(row.owner_id, request.model)
-        adapters = (Adapter(id=request.model, path=lora, strength=request.strength),) if lora else ()
+        place, strength = self._place(row.owner_id, request.model), request.strength
         return GenerationTask(
             id=row.id,
-            base_model=base,
+            base_model=place.base_model,
             prompt=request.prompt,
             width=request.width,
             height=request.height,
@@ -161,14 +171,28 @@ class InferenceService:
             count=request.count,
             steps=request.steps,
             guidance=request.guidance,
-            adapters=adapters,
+            adapters=(Adapter(request.model, place.path, strength),) if place.path else (),
+            remote_lora=RemoteLora(place.remote_id, strength) if place.remote_id else None,
         )
 
-    def _resolve(self, owner_id: str, model: str) -> tuple[str, Path | None]:
-        """The base model's name, and the LoRA's file if `model` is a LoRA."""
+    def _place(self, owner_id: str, model: str) -> LoraPlace:
+        """What a model's name stands for: a base model alone, or a LoRA and where it is."""
         if self._providers.find_model(model) is not None:
-            return model, None
+            return LoraPlace(model, None, None)
         return self._loras.lora(owner_id, model)
+
+    def _drawable(self, actor: Actor, model: str) -> BaseModelInfo:
+        """The base model that would draw; raises if there is none or it needs a LoRA."""
+        place = self._place(actor.id, model)
+        info = self._providers.base_model(place.base_model, field="model")
+        if not info.drawable and place.remote_id is None:
+            raise UnsupportedError(
+                "finetune-needed",
+                f"'{info.name}' draws only with a finetune.",
+                hint="Choose a finetune of it: `fluxsmith models link` names one that the provider keeps.",
+                field="model",
+            )
+        return info
 
     def _owned(self, row: GenerationRow | None, actor: Actor, generation_id: str) -> GenerationRow:
         if row is None or row.owner_id != actor.id or row.deleted_at is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fluxsmith.core.tables import JobRow, ModelRow
+from fluxsmith.services.models.schema import LinkRequest
 
 
 def find(session: Session, model_id: str) -> ModelRow | None:
@@ -31,6 +32,25 @@ def finetune_state(session: Session, model_id: str, owner_id: str) -> str | None
         JobRow.id == model_id, JobRow.owner_id == owner_id, JobRow.kind == "finetune"
     )
     return session.scalar(query)
+
+
+def insert_link(session: Session, model_id: str, owner_id: str, request: LinkRequest) -> ModelRow:
+    """Write a model whose LoRA a provider keeps."""
+    row = ModelRow(
+        id=model_id,
+        owner_id=owner_id,
+        name=request.name,
+        base_model=request.base_model,
+        trigger_word=request.trigger_word,
+        storage_key="",
+        sha256="",
+        size_bytes=0,
+        remote_id=request.remote_id,
+        created_at=datetime.now(UTC),
+    )
+    session.add(row)
+    session.flush()
+    return row
 
 
 def mark_deleted(session: Session, row: ModelRow, now: datetime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Model(BaseModel):
@@ -22,4 +22,36 @@ class Model(BaseModel):
     sha256: str | None = None
     license: str | None = None
     capabilities: tuple[str, ...] = ()
+    provider: str = "local"
+    trainable: bool = False
+    drawable: bool = True
+    remote_id: str | None = None
     created_at: datetime | None = None
+
+
+class LinkRequest(BaseModel):
+    """A LoRA that a provider keeps, and how to call it here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_model: str = Field(
+        min_length=1, max_length=200, title="Base", description="The model that it was trained on."
+    )
+    remote_id: str = Field(
+        min_length=1,
+        max_length=200,
+        title="Id",
+        description="Its name at the provider; `organisation/name` for a shared one.",
+    )
+    name: str = Field(min_length=1, max_length=200, title="Name", description="What to call it here.")
+    trigger_word: str = Field(
+        "", max_length=100, title="Trigger word", description="The word that calls up what it has learned."
+    )
+
+    @field_validator("remote_id", "name", "trigger_word")
+    @classmethod
+    def _printable(cls, value: str) -> str:
+        value = value.strip()
+        if any(not letter.isprintable() for letter in value):
+            raise ValueError("must not contain control characters")
+        return value

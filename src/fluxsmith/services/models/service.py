@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from fluxsmith.core.actor import Actor
 from fluxsmith.core.database import Database
 from fluxsmith.core.storage import StorageService
 from fluxsmith.core.tables import ModelRow
-from fluxsmith.errors import ConflictError, FluxsmithError, NotFoundError
-from fluxsmith.providers.base import BaseModelInfo
+from fluxsmith.errors import ConflictError, FluxsmithError, NotFoundError, UnsupportedError
+from fluxsmith.providers.base import BaseModelInfo, LoraPlace
 from fluxsmith.providers.registry import ProviderRegistry
 from fluxsmith.services.models import repository
-from fluxsmith.services.models.schema import Model
+from fluxsmith.services.models.schema import LinkRequest, Model
 
 ENDINGS = {"failed": "failed", "cancelled": "been cancelled"}
 
@@ -29,11 +30,12 @@ class ModelService:
         self._providers = providers
 
     def list(self, actor: Actor) -> list[Model]:
-        """Base models first, then the actor's LoRAs, newest first."""
+        """Base models that draw or can be trained first, then the actor's LoRAs, newest first."""
         with self._db.reading() as session:
             rows = repository.of_owner(session, actor.id)
         bases = {info.name: info for info in self._providers.models()}
-        return [*map(_base, bases.values()), *(_lora(row, bases.get(row.base_model)) for row in rows)]
+        shown = [info for info in bases.values() if info.drawable or info.trainable]
+        return [*map(_base, shown), *(_lora(row, bases.get(row.base_model)) for row in rows)]
 
     def get(self, actor: Actor, model_id: str) -> Model:
         """One model: a base model by name or a LoRA by id.
@@ -49,8 +51,8 @@ class ModelService:
             row = self._owned(session, actor.id, model_id)
         return _lora(row, self._providers.find_model(row.base_model))
 
-    def lora(self, owner_id: str, model_id: str) -> tuple[str, Path]:
-        """The base model's name and the local file of a LoRA that `owner_id` may use.
+    def lora(self, owner_id: str, model_id: str) -> LoraPlace:
+        """Where a LoRA is that `owner_id` may use: a local file, or with a provider.
 
         Raises:
             NotFoundError: there is none, or it is not the owner's.
@@ -59,11 +61,47 @@ class ModelService:
         """
         with self._db.reading() as session:
             row = self._owned(session, owner_id, model_id)
-        return row.base_model, self._storage.local_path(row.storage_key)
+        path = None if row.remote_id else self._storage.local_path(row.storage_key)
+        return LoraPlace(row.base_model, path, row.remote_id)
 
     def file(self, actor: Actor, model_id: str) -> Path:
-        """The LoRA's safetensors file on the local disk; raises as `lora` does."""
-        return self.lora(actor.id, model_id)[1]
+        """The LoRA's safetensors file on the local disk.
+
+        Raises:
+            UnsupportedError: it is not here but with a provider, whose API does not hand it out.
+            NotFoundError, ConflictError, StorageError: as `lora`.
+        """
+        path = self.lora(actor.id, model_id).path
+        if path is None:
+            raise UnsupportedError(
+                "lora-elsewhere",
+                "This LoRA is kept by its provider, which does not hand out the file.",
+                hint="Fetch it where it was trained or uploaded.",
+                field="finetune_id",
+            )
+        return path
+
+    def link(self, actor: Actor, request: LinkRequest) -> Model:
+        """Name a LoRA that a provider keeps, such as one uploaded in BFL's dashboard, to draw with it here.
+
+        Raises:
+            NotFoundError: there is no such base model.
+            UnsupportedError: its provider keeps no LoRAs for it.
+        """
+        info = self._providers.base_model(request.base_model, field="base_model")
+        if not info.keeps_loras:
+            able = [known.name for known in self._providers.models() if known.keeps_loras]
+            raise UnsupportedError(
+                "base-keeps-no-loras",
+                f"Nobody keeps LoRAs for '{info.name}'.",
+                hint=f"Bases of which one can be linked: {', '.join(able)}."
+                if able
+                else "Set FLUXSMITH_BFL_API_KEY first.",
+                field="base_model",
+            )
+        with self._db.session() as session:
+            row = repository.insert_link(session, str(uuid.uuid4()), actor.id, request)
+        return _lora(row, info)
 
     def delete(self, actor: Actor, model_id: str) -> Model:
         """Hide a LoRA from lists and requests; the file is kept until it is purged.
@@ -124,6 +162,9 @@ def _base(info: BaseModelInfo) -> Model:
         base_model=info.name,
         license=info.license,
         capabilities=tuple(sorted(info.capabilities)),
+        provider=info.provider,
+        trainable=info.trainable,
+        drawable=info.drawable,
     )
 
 
@@ -134,9 +175,11 @@ def _lora(row: ModelRow, base: BaseModelInfo | None) -> Model:
         kind="lora",
         base_model=row.base_model,
         trigger_word=row.trigger_word,
-        size_bytes=row.size_bytes,
-        sha256=row.sha256,
+        size_bytes=None if row.remote_id else row.size_bytes,
+        sha256=row.sha256 or None,
         license=base.license if base else None,
         capabilities=tuple(sorted(base.capabilities)) if base else (),
+        provider=base.provider if base else "local",
+        remote_id=row.remote_id,
         created_at=row.created_at,
     )
