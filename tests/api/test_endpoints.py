@@ -206,3 +206,22 @@ def test_the_words_can_be_switched_off_and_an_unknown_checker_is_told(
     unknown.close()
     assert answer.json()["error"] == "safety-checker-unknown"
     assert "fluxsmith.safety" in answer.json()["hint"]
+
+
+def test_an_installed_checker_is_used_by_its_name(
+    tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = tmp_path / "clever-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: clever\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[fluxsmith.safety]\nclever = clever_checker:Clever\n")
+    (tmp_path / "clever_checker.py").write_text(
+        "class Clever:\n"
+        "    def objection(self, prompt, tolerance):\n"
+        "        return 'Too short.' if len(prompt) < tolerance else None\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = Settings(data_dir=tmp_path, models_dir=models_dir, model="tiny", safety_checker="clever")
+    safety = ServiceContainer(settings).safety
+    assert safety.objection("abc", 4) == "Too short."
+    assert safety.objection("abcd", 4) is None

@@ -72,7 +72,7 @@ class Outbound:
         """Refuse a URL that can be refused without looking its name up.
 
         Raises:
-            ValidationError: it is no web address, or names an address that is not public.
+            ValidationError: it is no web address, holds a password, or names an address that is not public.
         """
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -80,6 +80,13 @@ class Outbound:
             raise ValidationError(
                 "address-refused",
                 f"{field} must be an address that begins with https:// or http://.",
+                field=field,
+            )
+        if parts.username is not None or parts.password is not None:
+            raise ValidationError(
+                "address-refused",
+                f"{field} must not have a user name or a password in it.",
+                hint="Give a webhook_secret; it signs what is sent.",
                 field=field,
             )
         if not self._allow_private and (_is_local_name(host) or not _public_if_literal(host)):

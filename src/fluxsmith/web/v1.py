@@ -35,6 +35,8 @@ from fluxsmith.web.context import Base, CurrentActor, Links, Services
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": words}
     for status, words in {
+        400: "The request is not readable: no JSON, no UTF-8, or under a name that is not this server's.",
+        403: "A web page of another site may not send this.",
         404: "There is no such model or finetune.",
         409: "The finetune still trains, did not succeed, or was deleted.",
         413: "The body is too large.",

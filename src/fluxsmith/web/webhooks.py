@@ -10,7 +10,9 @@ from fluxsmith.contract.answers import ErrorResponse
 from fluxsmith.services.webhooks import Webhook
 from fluxsmith.web.context import CurrentActor, Services
 
-_ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorResponse} for status in (404, 409, 422)}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorResponse} for status in (400, 403, 404, 409, 422)
+}
 
 router = APIRouter(prefix="/api/webhooks", tags=["Webhooks"], responses=_ERRORS)
 
