@@ -2,13 +2,15 @@
 
 `python -m tests.fuzz [CASES]` sends at least that many requests, half of them wrong on purpose, to a server
 on loopback in this process, and prints how many there were. Ids that Schemathesis cannot guess are put into
-every other request, so that more than 404s come back. There is no worker: nothing is drawn or sent.
+every other request, so that more than 404s come back. Of a worker there is only the heartbeat: nothing is
+drawn or sent.
 """
 
 from __future__ import annotations
 
 import base64
 import itertools
+import os
 import random
 import sys
 import tempfile
@@ -17,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,7 @@ from schemathesis.specs.openapi.checks import (
 from fluxsmith.config.settings import Settings
 from fluxsmith.container import ServiceContainer
 from fluxsmith.core.logging import configure_logging
+from fluxsmith.core.workers import HEARTBEAT_S, WorkerRegistry
 from fluxsmith.web.app import create_api
 from tests.broken import good_zip, picture
 from tests.harness import free_port, until
@@ -139,10 +143,23 @@ def serving() -> Iterator[str]:
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         until(lambda: server.started, "the server")
+        stop = threading.Event()
+        heart = threading.Thread(target=_beat, args=(WorkerRegistry(container.db), stop), daemon=True)
+        heart.start()
         yield f"http://127.0.0.1:{config.port}"
+        stop.set()
+        heart.join()
         server.should_exit = True
         thread.join()
         container.close()
+
+
+def _beat(registry: WorkerRegistry, stop: threading.Event) -> None:
+    began = datetime.now(UTC)
+    while True:
+        registry.beat("fuzz", os.getpid(), "ready", "", began)
+        if stop.wait(HEARTBEAT_S):
+            return
 
 
 def fuzz(cases: int) -> Report:
