@@ -12,7 +12,7 @@ RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint browser demo chaos bench-engine nano nano-eval lock build clean
+.PHONY: help run test lint browser demo chaos test-fuzz bench-engine nano nano-eval lock build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read name words; do \
@@ -39,6 +39,9 @@ demo: $(RUN) ## finetune the sample set without a page; writes demo.png
 
 chaos: $(DEV) ## kill processes at random moments; takes long
 	$(BIN)/python -m pytest -m chaos
+
+test-fuzz: $(DEV) ## ten thousand requests by Schemathesis: no fault of the server, nothing that /docs denies
+	$(BIN)/python -m tests.fuzz
 
 bench-engine: $(DEV) ## our training against diffusers' script, in the same run
 	$(BIN)/python -m benchmarks.engine

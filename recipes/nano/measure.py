@@ -78,7 +78,8 @@ class StyleJudge:
 
     def judge(self, pictures: Tensor) -> Tensor:
         """(n,) index of the nearest style."""
-        return (self._rows(_looks(pictures)) @ self._weights).argmax(dim=1)
+        likeness: Tensor = self._rows(_looks(pictures)) @ self._weights
+        return likeness.argmax(dim=1)
 
     def _rows(self, measured: Tensor) -> Tensor:
         return fn.pad((measured - self._mean) / self._deviation, (0, 1), value=1.0)

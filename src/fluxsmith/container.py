@@ -15,7 +15,10 @@ from fluxsmith.core.api_cache import DatabaseCache
 from fluxsmith.core.cloud_tasks import CloudTasks
 from fluxsmith.core.database import Database
 from fluxsmith.core.jobs import JobQueue
+from fluxsmith.core.moderation import SafetyChecker, checker_named
+from fluxsmith.core.outbound import Outbound
 from fluxsmith.core.storage import StorageService
+from fluxsmith.core.task_limit import TaskLimit
 from fluxsmith.providers.base import Provider
 from fluxsmith.providers.bfl import MOST_IN_FLIGHT, BflProvider, service_at
 from fluxsmith.providers.local import LocalProvider
@@ -24,6 +27,7 @@ from fluxsmith.services.datasets import DatasetService
 from fluxsmith.services.finetuning import FinetuningService
 from fluxsmith.services.inference import InferenceService
 from fluxsmith.services.models import ModelService
+from fluxsmith.services.webhooks import Patience, WebhookService
 
 T = TypeVar("T")
 
@@ -87,7 +91,39 @@ class ServiceContainer:
     @property
     def jobs(self) -> JobQueue:
         """Background work."""
-        return self._once("jobs", lambda: JobQueue(self.db))
+
+        def make() -> JobQueue:
+            jobs = JobQueue(self.db)
+            jobs.when_ended(lambda session, job_id: self.webhooks.task_ended(session, job_id))
+            return jobs
+
+        return self._once("jobs", make)
+
+    @property
+    def webhooks(self) -> WebhookService:
+        """Who is told when a task ends."""
+        settings = self.settings
+        return self._once(
+            "webhooks",
+            lambda: WebhookService(
+                self.db,
+                self.jobs,
+                Outbound(settings.webhook_allow_private, settings.webhook_timeout_s),
+                Patience(
+                    settings.webhook_retry_s, settings.webhook_retry_most_s, settings.webhook_retry_for_s
+                ),
+            ),
+        )
+
+    @property
+    def task_limit(self) -> TaskLimit:
+        """How much may be asked for at once."""
+        return self._once("task_limit", lambda: TaskLimit(self.settings.max_active_tasks))
+
+    @property
+    def safety(self) -> SafetyChecker:
+        """What may be drawn."""
+        return self._once("safety", lambda: checker_named(self.settings.safety_checker))
 
     @property
     def providers(self) -> ProviderRegistry:
@@ -116,6 +152,7 @@ class ServiceContainer:
                 self.providers,
                 self.datasets,
                 self.settings.data_dir / "runs",
+                self.task_limit,
             ),
         )
 
@@ -130,7 +167,8 @@ class ServiceContainer:
                 self.jobs,
                 self.providers,
                 self.models,
-                self.settings.max_active_tasks,
+                self.task_limit,
+                self.safety,
             ),
         )
 

@@ -8,6 +8,7 @@
     ├── NotFoundError       no such thing, or not visible            404, exit 66
     ├── ConflictError       the thing is in another state            409, exit 75
     ├── CapacityError       a limit, memory or a quota is used up    429, exit 75
+    │   └── TaskLimitError  too many tasks of one owner are active   429, exit 75
     ├── StorageError        a file or folder refused                 507, exit 74
     ├── APIError            a remote service refused or failed       502, exit 69
     ├── EngineError         training or sampling failed              500, exit 70
@@ -91,6 +92,24 @@ class CapacityError(FluxsmithError):
 
     status = 429
     exit_code = 75
+
+
+class TaskLimitError(CapacityError):
+    """As many tasks of one owner wait or run as may.
+
+    Args:
+        active: how many.
+        limit: how many may.
+    """
+
+    def __init__(self, active: int, limit: int) -> None:
+        super().__init__(
+            "too-many-tasks",
+            f"{active} of your tasks wait or run; the limit is {limit}.",
+            hint="Wait until one has ended, or cancel one.",
+        )
+        self.active = active
+        self.limit = limit
 
 
 class StorageError(FluxsmithError):

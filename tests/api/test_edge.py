@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 import time
@@ -14,9 +15,10 @@ from fastapi.testclient import TestClient
 
 from fluxsmith.config.settings import Settings
 from fluxsmith.container import ServiceContainer
+from fluxsmith.tasks.links import ResultFile, ResultLinks, link_key
 from fluxsmith.web.app import create_api, create_app
-from fluxsmith.web.links import ResultFile, ResultLinks, link_key
 from tests.api.conftest import HERE
+from tests.broken import good_zip
 
 START = """
 import sys
@@ -115,20 +117,40 @@ def test_bodies_above_the_limit_are_refused_declared_or_not(http: TestClient) ->
         assert answer.headers["x-request-id"]
 
 
-def test_a_limit_on_active_tasks_says_when_to_come_back(tmp_path: Path, models_dir: Path) -> None:
+def test_a_limit_on_active_tasks_counts_all_kinds_and_says_when_to_come_back(
+    tmp_path: Path, models_dir: Path
+) -> None:
     settings = Settings(data_dir=tmp_path, models_dir=models_dir, model="tiny", max_active_tasks=2)
     container = ServiceContainer(settings)
+    finetune = {
+        "file_data": base64.b64encode(good_zip(2)).decode(),
+        "finetune_comment": "counts",
+        "mode": "style",
+    }
     with TestClient(create_api(container), base_url=HERE) as http:
-        answers = [http.post("/v1/flux-dev", json={}) for _ in range(3)]
+        answers = [
+            http.post("/v1/flux-dev", json={}),
+            http.post("/v1/finetune", json=finetune),
+            http.post("/v1/flux-dev", json={}),
+            http.post("/v1/finetune", json=finetune),
+        ]
+        datasets = http.get("/api/datasets").json()
         first = answers[0].json()["id"]
         assert http.post(f"/api/jobs/{first}/cancel").json()["state"] == "cancelled"
         assert http.post("/v1/flux-dev", json={}).status_code == 200
         poll = http.get("/v1/get_result", params={"id": first}).json()
     container.close()
-    assert [answer.status_code for answer in answers] == [200, 200, 429]
-    refusal = answers[2]
-    assert int(refusal.headers["retry-after"]) == refusal.json()["retry_after"] > 0
-    assert "the limit is 2" in refusal.json()["message"]
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+    for refusal in answers[2:]:
+        wait_s = int(refusal.headers["retry-after"])
+        assert wait_s == refusal.json()["retry_after"] > 0
+        assert refusal.json()["detail"] == "2 of your tasks wait or run; the limit is 2."
+        limit, remaining, reset = (
+            refusal.headers[f"X-RateLimit-{name}"] for name in ("Limit", "Remaining", "Reset")
+        )
+        assert (limit, remaining) == ("2", "0")
+        assert 0 <= int(reset) - time.time() + 1 <= wait_s + 1
+    assert len(datasets) == 1, "the pictures of the refused finetune are not kept"
     assert (poll["status"], poll["details"]["code"]) == ("Error", "cancelled")
 
 

@@ -74,7 +74,46 @@ class Settings(BaseSettings):
         json_schema_extra={"unit": "s"},
     )
     max_active_tasks: int = Field(
-        24, ge=1, le=10_000, description="Generations that may be queued or running at once."
+        24, ge=1, le=10_000, description="Tasks that may wait or run at once: generations and finetunes."
+    )
+    safety_checker: str = Field(
+        "words",
+        min_length=1,
+        description="What looks at prompts that come with a safety tolerance: words (a short list), none, or "
+        "the name of a plug-in.",
+    )
+    webhook_allow_private: bool = Field(
+        False,
+        description="Whether webhooks may go to private, loopback and link-local addresses; true lets "
+        "whoever may send requests reach your own network.",
+    )
+    webhook_timeout_s: float = Field(
+        10,
+        gt=0,
+        le=120,
+        description="How long the receiver of a webhook may take to answer.",
+        json_schema_extra={"unit": "s"},
+    )
+    webhook_retry_s: float = Field(
+        5,
+        gt=0,
+        le=3600,
+        description="Longest wait before a webhook is sent again; it doubles with each attempt.",
+        json_schema_extra={"unit": "s"},
+    )
+    webhook_retry_most_s: float = Field(
+        3600,
+        gt=0,
+        le=86_400,
+        description="Longest wait between two attempts to send a webhook.",
+        json_schema_extra={"unit": "s"},
+    )
+    webhook_retry_for_s: float = Field(
+        86_400,
+        ge=0,
+        le=604_800,
+        description="How long a webhook is tried before it is given up.",
+        json_schema_extra={"unit": "s"},
     )
     max_upload_mb: int = Field(
         200,

@@ -27,12 +27,28 @@ class AsyncResponse(Answer):
     output_mp: float | None = Field(None, description="Megapixels of the output.")
 
 
+class AsyncWebhookResponse(Answer):
+    """A task was accepted, and its end will be told to the webhook; asking is possible all the same."""
+
+    id: str
+    status: str
+    webhook_url: str
+    polling_url: str
+
+
 class FinetuneResponse(Answer):
     """A finetune was accepted; both ids are the same, since clients read either."""
 
     id: str
     finetune_id: str
     polling_url: str
+
+
+class FinetuneWebhookResponse(FinetuneResponse):
+    """A finetune was accepted, and its end will be told to the webhook."""
+
+    status: str
+    webhook_url: str
 
 
 class StatusResponse(StrEnum):

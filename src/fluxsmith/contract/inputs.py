@@ -1,7 +1,6 @@
-"""Request bodies of 2025, named as in BFL's OpenAPI of that time.
+"""Request bodies of 2025 that need words only, and those of finetunes, named as in BFL's OpenAPI.
 
-Only what this server answers today is declared; a further endpoint is a further class and a row in
-`endpoints`. Source: `FluxPro11Inputs` and so on in BFL's OpenAPI of May 2025.
+Those that need a picture are in `inputs_control`. Source: BFL's OpenAPI of May 2025.
 """
 
 from __future__ import annotations
@@ -10,41 +9,28 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fluxsmith.contract.base import (
+from fluxsmith.contract.base import Body, Notified, OutputFormat
+from fluxsmith.contract.fields import (
     GUIDANCE_SAYS,
-    Body,
+    STEPS_SAY,
+    AspectRatio,
+    FinetuneId,
+    FinetuneStrength,
     Format,
     Guidance,
     Height,
     ImagePrompt,
-    Notified,
+    ImagePromptStrength,
     OptionalFormat,
     OptionalPrompt,
     OptionalSeed,
-    OutputFormat,
     Prompt,
     SafetyTolerance,
+    Steps,
     UnionlessSeed,
     Upsampling,
     Width,
 )
-
-FinetuneId = Annotated[
-    str,
-    Field(
-        description="ID of the fine-tuned model you want to use.",
-        json_schema_extra={"example": "my-finetune"},
-    ),
-]
-FinetuneStrength = Annotated[
-    float,
-    Field(
-        ge=0,
-        le=2,
-        description="Strength of the fine-tuned model. 0.0 means no influence, 1.0 means full influence. "
-        "Allowed values up to 2.0",
-    ),
-]
 
 
 class FluxPro11Inputs(Notified):
@@ -60,21 +46,35 @@ class FluxPro11Inputs(Notified):
     output_format: OptionalFormat = OutputFormat.jpeg
 
 
+class FluxProInputs(Notified):
+    """Body of `/v1/flux-pro`."""
+
+    prompt: OptionalPrompt = ""
+    image_prompt: ImagePrompt = None
+    width: Width = 1024
+    height: Height = 768
+    steps: Steps | None = Field(40, description=STEPS_SAY, json_schema_extra={"example": 40})
+    prompt_upsampling: Upsampling = False
+    seed: OptionalSeed = None
+    guidance: Guidance | None = Field(2.5, description=GUIDANCE_SAYS, json_schema_extra={"example": 2.5})
+    safety_tolerance: SafetyTolerance = 2
+    interval: Annotated[float, Field(ge=1, le=4)] | None = Field(
+        2.0,
+        description="Interval parameter for guidance control. Only the default is taken, unless the model "
+        "has guidance intervals.",
+        json_schema_extra={"example": 2.0},
+    )
+    output_format: OptionalFormat = OutputFormat.jpeg
+
+
 class FluxDevInputs(Notified):
     """Body of `/v1/flux-dev`."""
 
     prompt: Prompt = ""
-    image_prompt: Annotated[
-        str | None,
-        Field(description="Optional base64 encoded image to use as a prompt for generation."),
-    ] = None
+    image_prompt: ImagePrompt = None
     width: Width = 1024
     height: Height = 768
-    steps: Annotated[int, Field(ge=1, le=50)] | None = Field(
-        28,
-        description="Number of steps for the image generation process.",
-        json_schema_extra={"example": 28},
-    )
+    steps: Steps | None = Field(28, description=STEPS_SAY, json_schema_extra={"example": 28})
     prompt_upsampling: Upsampling = False
     seed: OptionalSeed = None
     guidance: Guidance | None = Field(3.0, description=GUIDANCE_SAYS, json_schema_extra={"example": 3.0})
@@ -82,18 +82,31 @@ class FluxDevInputs(Notified):
     output_format: OptionalFormat = OutputFormat.jpeg
 
 
+class FluxUltraInput(Notified):
+    """Body of `/v1/flux-pro-1.1-ultra`."""
+
+    prompt: OptionalPrompt = ""
+    prompt_upsampling: Upsampling = False
+    seed: OptionalSeed = None
+    aspect_ratio: AspectRatio = "16:9"
+    safety_tolerance: SafetyTolerance = 2
+    output_format: OptionalFormat = OutputFormat.jpeg
+    raw: bool = Field(
+        False,
+        description="Generate less processed, more natural-looking images; refused where the model has no "
+        "such mode.",
+        json_schema_extra={"example": False},
+    )
+    image_prompt: ImagePrompt = None
+    image_prompt_strength: ImagePromptStrength = 0.1
+
+
 class FluxProFinetuneInputs(Notified):
     """Body of `/v1/flux-pro-finetuned`."""
 
     finetune_id: FinetuneId
     finetune_strength: FinetuneStrength = 1.1
-    steps: int = Field(
-        40,
-        ge=1,
-        le=50,
-        description="Number of steps for the image generation process.",
-        json_schema_extra={"example": 40},
-    )
+    steps: Steps = Field(40, description=STEPS_SAY, json_schema_extra={"example": 40})
     guidance: Guidance = Field(2.5, description=GUIDANCE_SAYS, json_schema_extra={"example": 2.5})
     prompt: Prompt = ""
     image_prompt: ImagePrompt = None
@@ -103,6 +116,21 @@ class FluxProFinetuneInputs(Notified):
     seed: UnionlessSeed = None
     safety_tolerance: SafetyTolerance = 2
     output_format: Format = OutputFormat.jpeg
+
+
+class FinetuneFluxUltraInput(Notified):
+    """Body of `/v1/flux-pro-1.1-ultra-finetuned`."""
+
+    finetune_id: FinetuneId
+    finetune_strength: FinetuneStrength = 1.2
+    prompt: OptionalPrompt = ""
+    seed: OptionalSeed = None
+    aspect_ratio: AspectRatio = "16:9"
+    safety_tolerance: SafetyTolerance = 2
+    output_format: OptionalFormat = OutputFormat.jpeg
+    image_prompt: ImagePrompt = None
+    image_prompt_strength: ImagePromptStrength = 0.1
+    prompt_upsampling: Upsampling = False
 
 
 class FinetuneInputs(Notified):

@@ -32,10 +32,13 @@ _log = get_logger(__name__)
 class JobContext:
     """One attempt at one job. Use it as a context manager; its methods may be called from any thread."""
 
-    def __init__(self, db: Database, job_id: str, claim: Claim) -> None:
+    def __init__(
+        self, db: Database, job_id: str, claim: Claim, when_ended: Callable[[Session, str], None]
+    ) -> None:
         self.job_id = job_id
         self.attempt = claim.fence
         self._db = db
+        self._when_ended = when_ended
         self._seq = claim.last_seq
         self._cancelled = claim.cancel_requested
         self._events: list[NewEvent] = []
@@ -226,6 +229,7 @@ class JobContext:
                     last = job_rows.state_event(state, **data)
                     job_rows.append(session, self.job_id, self.attempt, self._seq, [*events, last])
                     job_rows.end(session, self.job_id, state, error)
+                    self._when_ended(session, self.job_id)
             except BaseException:
                 with self._lock:
                     del self._events[before:]  # they told of a commit that never came

@@ -82,6 +82,16 @@ def add(session: Session, job_id: str, owner_id: str, kind: str, queue: str) -> 
     append(session, job_id, 0, 0, [state_event("queued")])
 
 
+def active_count(session: Session, owner_id: str, kinds: Sequence[str]) -> int:
+    """How many jobs of these kinds of an owner wait or run."""
+    query = (
+        select(func.count())
+        .select_from(JobRow)
+        .where(JobRow.owner_id == owner_id, JobRow.kind.in_(kinds), JobRow.state.in_(("queued", "running")))
+    )
+    return session.scalar(query) or 0
+
+
 def claim(session: Session, job_id: str, worker_id: str) -> Claim | None:
     """Begin an attempt at a job; None if the job has ended or does not exist."""
     now = datetime.now(UTC)

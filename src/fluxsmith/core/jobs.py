@@ -8,7 +8,7 @@ back after a crash. `JobContext` is what a handler holds while it works.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from fluxsmith.core.workers import WorkerRegistry
 from fluxsmith.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from dbos import DBOSClient
+    from dbos import DBOSClient, EnqueueOptions
 
 __all__ = [
     "MAX_FRUITLESS_ATTEMPTS",
@@ -47,6 +47,9 @@ MAX_FRUITLESS_ATTEMPTS = 20  # a job that ends its worker each time must not do 
 
 _log = get_logger(__name__)
 
+Companion = Callable[[Session, str], None]
+"""Writes something about a job in the transaction in which the job is written, or ends."""
+
 
 class JobQueue:
     """Enqueues, follows and cancels jobs, from any process and thread."""
@@ -54,23 +57,45 @@ class JobQueue:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._workers = WorkerRegistry(db)
+        self._listeners: list[Companion] = []
 
-    def enqueue(self, session: Session, *, job_id: str, owner_id: str, kind: str, queue: QueueName) -> None:
-        """Write a job in the caller's transaction: it exists if and only if that commits."""
+    def when_ended(self, listener: Companion) -> None:
+        """Have `listener` write in the very commit in which any job ends, however it ends."""
+        self._listeners.append(listener)
+
+    def enqueue(
+        self,
+        session: Session,
+        *,
+        job_id: str,
+        owner_id: str,
+        kind: str,
+        queue: QueueName,
+        delay_s: float = 0.0,
+    ) -> None:
+        """Write a job in the caller's transaction: it exists if and only if that commits.
+
+        Args:
+            session: the transaction.
+            job_id: of the new job.
+            owner_id: whose it is.
+            kind: which handler carries it out.
+            queue: where it waits.
+            delay_s: how long it waits at least.
+        """
         from dbos import WorkflowSerializationFormat
 
         job_rows.add(session, job_id, owner_id, kind, queue)
-        self._dbos.enqueue_in_transaction(
-            session,
-            {
-                "workflow_name": WORKFLOW,
-                "queue_name": queue,
-                "workflow_id": job_id,
-                "app_version": APPLICATION_VERSION,
-                "serialization_type": WorkflowSerializationFormat.PORTABLE,  # JSON, never pickle
-            },
-            job_id,
-        )
+        options: EnqueueOptions = {
+            "workflow_name": WORKFLOW,
+            "queue_name": queue,
+            "workflow_id": job_id,
+            "app_version": APPLICATION_VERSION,
+            "serialization_type": WorkflowSerializationFormat.PORTABLE,  # JSON, never pickle
+        }
+        if delay_s > 0:
+            options["delay_seconds"] = delay_s
+        self._dbos.enqueue_in_transaction(session, options, job_id)
 
     def get(self, job_id: str) -> Job:
         """One job.
@@ -101,7 +126,9 @@ class JobQueue:
         """
         with self._db.session() as session:
             ended = job_rows.cancel_queued(session, job_id)
-            if not ended:
+            if ended:
+                self._tell_ended(session, job_id)
+            else:
                 job_rows.flag_cancel(session, job_id)
         if ended:
             self._withdraw(job_id)
@@ -117,7 +144,7 @@ class JobQueue:
             claim = job_rows.claim(session, job_id, worker_id)
         if claim is None:
             return None
-        context = JobContext(self._db, job_id, claim)
+        context = JobContext(self._db, job_id, claim, self._tell_ended)
         if claim.fruitless <= MAX_FRUITLESS_ATTEMPTS:
             return context
         context.fail(_ends_its_worker(claim.fruitless - 1))
@@ -143,6 +170,10 @@ class JobQueue:
 
         logging.getLogger("dbos").setLevel(logging.WARNING)
         return DBOSClient(system_database_engine=self._db.engine, application_name=APPLICATION, lazy=True)
+
+    def _tell_ended(self, session: Session, job_id: str) -> None:
+        for listener in self._listeners:
+            listener(session, job_id)
 
     def _withdraw(self, job_id: str) -> None:
         """Spare the worker a job that has ended; if this fails, the worker finds that out itself."""

@@ -212,5 +212,38 @@ class KeptAnswerRow(Table):
     fresh_until: Mapped[datetime]
 
 
+class WebhookRow(Table):
+    """Where the end of a task is told, and how far that is. `job_id` is the delivery that counts now."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(String(64))
+    task_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    url: Mapped[str] = mapped_column(Text)
+    secret: Mapped[str | None] = mapped_column(Text)
+    base_url: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16))
+    job_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    tries: Mapped[int] = mapped_column(default=0)
+    since: Mapped[datetime | None]
+    next_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class WebhookAttemptRow(Table):
+    """One attempt to deliver a webhook, and what came of it."""
+
+    __tablename__ = "webhook_attempts"
+
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    duration_ms: Mapped[int]
+    status_code: Mapped[int | None]
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+Index("ix_webhooks_owner_created", WebhookRow.owner_id, WebhookRow.created_at)
 Index("ix_generations_owner_created", GenerationRow.owner_id, GenerationRow.created_at)
 Index("ix_finetunes_owner_created", FinetuneRow.owner_id, FinetuneRow.created_at)

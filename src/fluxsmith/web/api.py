@@ -21,7 +21,7 @@ from fluxsmith.web.context import CurrentActor, Services
 from fluxsmith.web.events import stream
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorResponse} for status in (404, 409, 422, 429)
+    status: {"model": ErrorResponse} for status in (400, 403, 404, 409, 413, 422, 429)
 }
 
 LAST_EVENT = 10**15  # more than there will ever be, and still a number to every database

@@ -14,16 +14,17 @@ from starlette.routing import Match
 
 from fluxsmith import __version__
 from fluxsmith.container import ServiceContainer
-from fluxsmith.web import api, docs, files, health, v1
+from fluxsmith.tasks.links import ResultLinks
+from fluxsmith.web import api, docs, files, health, v1, webhooks
 from fluxsmith.web.errors import install_error_handlers
-from fluxsmith.web.links import ResultLinks
 from fluxsmith.web.middleware import BodyLimit, KnownHosts, RequestContext
 
 DESCRIPTION = """
 A self-hosted studio for finetuning FLUX image models. `/v1` is BFL's API: code that was written for it
 works by changing the host. `/api` is what BFL's API lacks.
 
-On loopback any key, or none, is accepted. `safety_tolerance` is accepted, but nothing is checked yet.
+On loopback any key, or none, is accepted. Endpoints are named after BFL's models; what draws is this
+server's own model, or the finetune that is named. A field that asks for what it cannot do is refused.
 """
 API_AREAS = ("/v1", "/api", "/files")
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -51,7 +52,7 @@ def create_api(container: ServiceContainer) -> FastAPI:
     app.add_middleware(BodyLimit, limit_mb=container.settings.max_upload_mb)
     app.add_middleware(KnownHosts, settings=container.settings)
     app.add_middleware(RequestContext)  # added last, so it is the outermost
-    for router in (v1.router, api.router, files.router, health.router, docs.router):
+    for router in (v1.router, api.router, webhooks.router, files.router, health.router, docs.router):
         app.include_router(router)
     return app
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from fluxsmith.container import ServiceContainer
 from fluxsmith.core.actor import LOCAL_OWNER, Actor
-from fluxsmith.web.links import ResultLinks
+from fluxsmith.tasks.links import ResultLinks
 
 
 def services_of(request: Request) -> ServiceContainer:

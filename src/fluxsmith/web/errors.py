@@ -6,6 +6,7 @@ Statuses are the error kinds' own; nothing here decides what is an error.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI
@@ -17,7 +18,7 @@ from starlette.types import Scope
 
 from fluxsmith.contract.answers import ErrorResponse, InvalidField
 from fluxsmith.core.validation import explain
-from fluxsmith.errors import CapacityError, FluxsmithError, ValidationError
+from fluxsmith.errors import CapacityError, FluxsmithError, TaskLimitError, ValidationError
 
 RETRY_AFTER_S = 5  # a picture takes about this long
 MOST_SENTENCES = 5
@@ -51,7 +52,19 @@ def answer(error: FluxsmithError, scope: Scope) -> JSONResponse:
         place: list[str | int] = ["body", *error.field.split(".")] if error.field else ["body"]
         detail = [InvalidField(loc=place, msg=error.message, type=error.code)]
     wait_s = RETRY_AFTER_S if isinstance(error, CapacityError) else None
-    return _render(error.status, error.code, error.message, error.hint, detail, scope, wait_s=wait_s)
+    headers = rate_headers(error) if isinstance(error, TaskLimitError) else None
+    return _render(
+        error.status, error.code, error.message, error.hint, detail, scope, wait_s=wait_s, headers=headers
+    )
+
+
+def rate_headers(error: TaskLimitError) -> dict[str, str]:
+    """BFL's three headers: tasks that may be active, how many more may, and the second to try again."""
+    return {
+        "x-ratelimit-limit": str(error.limit),
+        "x-ratelimit-remaining": str(max(0, error.limit - error.active)),
+        "x-ratelimit-reset": str(int(time.time()) + RETRY_AFTER_S),
+    }
 
 
 def http_answer(

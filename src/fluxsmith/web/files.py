@@ -29,6 +29,7 @@ router = APIRouter(tags=["Files"])
         200: {"content": {"image/jpeg": {}, "image/png": {}}, "description": "The picture."},
         403: {"model": ErrorResponse, "description": "The link has expired or is not ours."},
         404: {"model": ErrorResponse, "description": "The picture was deleted."},
+        422: {"model": ErrorResponse, "description": "The link is not text."},
     },
     summary="A result file, by its signed link",
     operation_id="result_file",

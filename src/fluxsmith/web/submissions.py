@@ -6,15 +6,18 @@ What BFL offers and this server lacks is refused in words here, never ignored. R
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from fluxsmith.container import ServiceContainer
+from fluxsmith.contract.aspect import size_of
 from fluxsmith.contract.base import Notified
-from fluxsmith.contract.endpoints import NEEDED_CAPABILITY, Endpoint
+from fluxsmith.contract.endpoints import Endpoint
 from fluxsmith.contract.inputs import FinetuneInputs
 from fluxsmith.core.actor import Actor
 from fluxsmith.core.archives import read_base64
+from fluxsmith.core.jobs import Companion
 from fluxsmith.core.logging import get_logger
 from fluxsmith.core.validation import ValidationService
 from fluxsmith.errors import FluxsmithError, NotFoundError, UnsupportedError
@@ -41,7 +44,7 @@ _BFL_NAMES = {
 
 
 def submit_generation(
-    services: ServiceContainer, actor: Actor, endpoint: Endpoint, body: Notified
+    services: ServiceContainer, actor: Actor, endpoint: Endpoint, body: Notified, base: str
 ) -> Generation:
     """Check a request for a picture and hand it to the service.
 
@@ -50,8 +53,8 @@ def submit_generation(
         FluxsmithError: whatever the service refuses, in BFL's field names.
     """
     with _in_bfl_names():
-        _refuse_webhooks(body)
-        request = generation_request(body, services.settings.model)
+        webhook = _webhook(services, actor, body, base)
+        request = generation_request(endpoint, body, services.settings.model)
         model = services.models.get(actor, request.model)
         if endpoint.finetuned and model.kind != "lora":
             raise NotFoundError(
@@ -60,13 +63,13 @@ def submit_generation(
                 hint="my_finetunes lists the ids that can be used.",
                 field="finetune_id",
             )
-        _refuse_lacking(body, model, services.models.list(actor))
-        generation = services.inference.generate(actor, request)
+        _refuse_lacking(endpoint, body, model, services.models.list(actor))
+        generation = services.inference.generate(actor, request, webhook)
     _log.info("Accepted a task.", job_id=generation.id, user=actor.id, endpoint=endpoint.path)
     return generation
 
 
-def submit_finetune(services: ServiceContainer, actor: Actor, body: FinetuneInputs) -> Finetune:
+def submit_finetune(services: ServiceContainer, actor: Actor, body: FinetuneInputs, base: str) -> Finetune:
     """Import the zip as a dataset and start training on it: both, or neither.
 
     Raises:
@@ -74,12 +77,13 @@ def submit_finetune(services: ServiceContainer, actor: Actor, body: FinetuneInpu
         FluxsmithError: whatever the services refuse, in BFL's field names.
     """
     with _in_bfl_names():
-        _refuse_webhooks(body)
+        webhook = _webhook(services, actor, body, base)
         request = finetune_request(body, services.settings.model)
         upload = Upload("file_data.zip", read_base64(body.file_data))
         dataset = services.datasets.create(actor, request.name, [upload], max_pictures=MOST_PICTURES)
         try:
-            started = services.finetuning.start(actor, request.model_copy(update={"dataset_id": dataset.id}))
+            asked = request.model_copy(update={"dataset_id": dataset.id})
+            started = services.finetuning.start(actor, asked, webhook)
         except BaseException:
             with contextlib.suppress(FluxsmithError):
                 services.datasets.delete(actor, dataset.id)
@@ -88,7 +92,7 @@ def submit_finetune(services: ServiceContainer, actor: Actor, body: FinetuneInpu
     return started
 
 
-def generation_request(body: Notified, base_model: str) -> GenerationRequest:
+def generation_request(endpoint: Endpoint, body: Notified, base_model: str) -> GenerationRequest:
     """The service's request for a body of any generation endpoint.
 
     Seeds may be any whole number on the wire; ours have 32 bits, so the rest is cut off. The answer
@@ -96,16 +100,19 @@ def generation_request(body: Notified, base_model: str) -> GenerationRequest:
     """
     given = body.model_dump()
     seed = given.get("seed")
+    width, height = _size(endpoint, given)
     values = {
         "model": given.get("finetune_id", base_model),
         "prompt": given.get("prompt") or "",
-        "width": given.get("width") or AUTOMATIC_SIDE_PX,
-        "height": given.get("height") or AUTOMATIC_SIDE_PX,
+        "prompt_upsampling": given.get("prompt_upsampling") or False,
+        "width": width,
+        "height": height,
         "seed": None if seed is None else seed % (MAX_SEED + 1),
         "steps": given.get("steps"),
         "guidance": given.get("guidance"),
         "strength": given.get("finetune_strength", 1.0),
-        "output_format": (given.get("output_format") or "jpeg"),
+        "output_format": given.get("output_format") or "jpeg",
+        "safety_tolerance": given["safety_tolerance"],
     }
     return ValidationService().parse(GenerationRequest, values)
 
@@ -139,25 +146,37 @@ def _in_bfl_names() -> Iterator[None]:
         raise
 
 
-def _refuse_webhooks(body: Notified) -> None:
-    if body.webhook_url is not None:
-        raise UnsupportedError(
-            "webhooks-missing",
-            "This server does not send webhooks, so webhook_url cannot be served.",
-            hint="Leave webhook_url out and poll get_result.",
-            field="webhook_url",
-        )
+def _webhook(services: ServiceContainer, actor: Actor, body: Notified, base: str) -> Companion | None:
+    """What writes the webhook that a body asks for, beside its task; None if it asks for none."""
+    if body.webhook_url is None:
+        return None
+    return services.webhooks.registration(actor, str(body.webhook_url), body.webhook_secret or None, base)
 
 
-def _refuse_lacking(body: Notified, model: Model, models: list[Model]) -> None:
+def _size(endpoint: Endpoint, given: Mapping[str, Any]) -> tuple[int, int]:
+    """Width and height in pixels: by the aspect ratio where the endpoint has one, else as given."""
+    if "aspect_ratio" in endpoint.body.model_fields:
+        return size_of(given["aspect_ratio"] or "1:1", endpoint.area_px)
+    return given.get("width") or AUTOMATIC_SIDE_PX, given.get("height") or AUTOMATIC_SIDE_PX
+
+
+def _refuse_lacking(endpoint: Endpoint, body: Notified, model: Model, models: list[Model]) -> None:
     """Refuse fields that ask for a capability that the model lacks, naming models that have it."""
-    for field, capability in NEEDED_CAPABILITY.items():
-        if not getattr(body, field, None) or capability in model.capabilities:
+    for field, capability in endpoint.asked_of_model(body):
+        if capability in model.capabilities:
             continue
         able = [other.id for other in models if capability in other.capabilities]
         raise UnsupportedError(
             "capability-missing",
             f"The model '{model.name}' cannot do what {field} asks for ({capability}).",
-            hint=f"Models that can: {', '.join(able)}." if able else f"No model here can; leave {field} out.",
+            hint=_advice(endpoint, field, able),
             field=field,
         )
+
+
+def _advice(endpoint: Endpoint, field: str, able: list[str]) -> str:
+    if able:
+        return f"Models that can: {', '.join(able)}."
+    if endpoint.body.model_fields[field].is_required():
+        return "No model here can; use an endpoint that draws from words alone."
+    return f"No model here can; leave {field} out."

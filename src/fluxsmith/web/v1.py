@@ -15,22 +15,28 @@ from fastapi.security import APIKeyHeader
 
 from fluxsmith.contract.answers import (
     AsyncResponse,
+    AsyncWebhookResponse,
     DeleteFinetuneResponse,
     ErrorResponse,
     FinetuneDetailResponse,
     FinetuneResponse,
+    FinetuneWebhookResponse,
     MyFinetunesResponse,
     ResultResponse,
+    StatusResponse,
 )
 from fluxsmith.contract.base import Notified
 from fluxsmith.contract.endpoints import GENERATION_ENDPOINTS, Endpoint
 from fluxsmith.contract.inputs import DeleteFinetuneInputs, FinetuneInputs
-from fluxsmith.web import submissions, tasks
+from fluxsmith.tasks import answers
+from fluxsmith.web import submissions
 from fluxsmith.web.context import Base, CurrentActor, Links, Services
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": words}
     for status, words in {
+        400: "The request is not readable: no JSON, no UTF-8, or under a name that is not this server's.",
+        403: "A web page of another site may not send this.",
         404: "There is no such model or finetune.",
         409: "The finetune still trains, did not succeed, or was deleted.",
         413: "The body is too large.",
@@ -53,15 +59,24 @@ def get_result(
     base: Base,
 ) -> ResultResponse:
     """The state of a task and, when it is ready, its result. Needs no key: the id cannot be guessed."""
-    return tasks.poll(services, actor, id, links, base)
+    return answers.poll(services, actor, id, links, base)
 
 
 @router.post("/finetune", tags=["Tasks"], summary="Finetune", operation_id="finetune", dependencies=keyed)
-def finetune(body: FinetuneInputs, services: Services, actor: CurrentActor, base: Base) -> FinetuneResponse:
+def finetune(
+    body: FinetuneInputs, services: Services, actor: CurrentActor, base: Base
+) -> FinetuneResponse | FinetuneWebhookResponse:
     """Train a LoRA on the pictures of a zip; poll `get_result` with the id, or ask `finetune_details`."""
-    started = submissions.submit_finetune(services, actor, body)
-    return FinetuneResponse(
-        id=started.id, finetune_id=started.id, polling_url=tasks.polling_url(base, started.id)
+    started = submissions.submit_finetune(services, actor, body, base)
+    polling_url = answers.polling_url(base, started.id)
+    if body.webhook_url is None:
+        return FinetuneResponse(id=started.id, finetune_id=started.id, polling_url=polling_url)
+    return FinetuneWebhookResponse(
+        id=started.id,
+        finetune_id=started.id,
+        polling_url=polling_url,
+        status=StatusResponse.pending,
+        webhook_url=str(body.webhook_url),
     )
 
 
@@ -91,7 +106,7 @@ def finetune_details(
 ) -> FinetuneDetailResponse:
     """Every parameter of a finetune but its pictures, and how it fares."""
     found = services.finetuning.get(actor, finetune_id)
-    return FinetuneDetailResponse(finetune_details=tasks.finetune_details(found))
+    return FinetuneDetailResponse(finetune_details=answers.finetune_details(found))
 
 
 @router.post(
@@ -114,12 +129,22 @@ def delete_finetune(
     )
 
 
-def _submitter(endpoint: Endpoint) -> Callable[..., AsyncResponse]:
+def _submitter(endpoint: Endpoint) -> Callable[..., AsyncResponse | AsyncWebhookResponse]:
     """The route of one generation endpoint."""
 
-    def submit(body: Notified, services: Services, actor: CurrentActor, base: Base) -> AsyncResponse:
-        generation = submissions.submit_generation(services, actor, endpoint, body)
-        return AsyncResponse(id=generation.id, polling_url=tasks.polling_url(base, generation.id))
+    def submit(
+        body: Notified, services: Services, actor: CurrentActor, base: Base
+    ) -> AsyncResponse | AsyncWebhookResponse:
+        generation = submissions.submit_generation(services, actor, endpoint, body, base)
+        polling_url = answers.polling_url(base, generation.id)
+        if body.webhook_url is None:
+            return AsyncResponse(id=generation.id, polling_url=polling_url)
+        return AsyncWebhookResponse(
+            id=generation.id,
+            status=StatusResponse.pending,
+            webhook_url=str(body.webhook_url),
+            polling_url=polling_url,
+        )
 
     submit.__annotations__["body"] = endpoint.body
     return submit
@@ -130,7 +155,7 @@ for _endpoint in GENERATION_ENDPOINTS:
         _endpoint.path.removeprefix("/v1"),
         _submitter(_endpoint),
         methods=["POST"],
-        response_model=AsyncResponse,
+        response_model=AsyncResponse | AsyncWebhookResponse,
         tags=["Tasks"],
         summary=_endpoint.summary,
         operation_id=_endpoint.path.removeprefix("/v1/"),

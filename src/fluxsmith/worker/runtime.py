@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from fluxsmith.core.jobs import Handler, JobContext
 from fluxsmith.core.logging import get_logger
 from fluxsmith.core.workers import WorkerRegistry
 from fluxsmith.errors import FluxsmithError
+from fluxsmith.tasks.notifications import notifier
 from fluxsmith.worker.carrier import Carrier
 from fluxsmith.worker.executor import Executor
 from fluxsmith.worker.folder_locks import lock_slot
@@ -73,6 +75,7 @@ class Worker:
         handlers: dict[str, Handler] = {
             "finetune": container.finetuning.carry_out,
             "generate": self._when_warm(container.inference.carry_out),
+            "webhook": partial(container.webhooks.deliver, notification_of=notifier(container)),
         }
         self._carrier = Carrier(container.jobs, worker_id, handlers)
         self._executor = Executor(container.db, worker_id, self._carrier.carry_out)

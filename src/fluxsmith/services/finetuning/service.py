@@ -11,10 +11,11 @@ from typing import Protocol, cast
 from fluxsmith import __version__
 from fluxsmith.core.actor import Actor
 from fluxsmith.core.database import Database
-from fluxsmith.core.jobs import Event, Job, JobContext, JobQueue, QueueName
+from fluxsmith.core.jobs import Companion, Event, Job, JobContext, JobQueue, QueueName
 from fluxsmith.core.snapshot import SnapshotItem, snapshot_hash
 from fluxsmith.core.storage import StorageService
 from fluxsmith.core.tables import FinetuneRow
+from fluxsmith.core.task_limit import TaskLimit
 from fluxsmith.errors import ConflictError, FluxsmithError, LeaseLost, NotFoundError, UnsupportedError
 from fluxsmith.providers.base import (
     FinetuneOutcome,
@@ -48,6 +49,7 @@ class FinetuningService:
         providers: ProviderRegistry,
         datasets: Datasets,
         runs_dir: Path,
+        limit: TaskLimit,
     ) -> None:
         self._db = db
         self._storage = storage
@@ -55,13 +57,20 @@ class FinetuningService:
         self._providers = providers
         self._datasets = datasets
         self._runs_dir = runs_dir
+        self._limit = limit
 
-    def start(self, actor: Actor, request: FinetuneRequest) -> Finetune:
+    def start(self, actor: Actor, request: FinetuneRequest, companion: Companion | None = None) -> Finetune:
         """Snapshot the dataset, write the finetune and its job in one commit, and return it.
+
+        Args:
+            actor: who asks.
+            request: what is asked.
+            companion: writes what else belongs to that commit.
 
         Raises:
             NotFoundError: the dataset or the base model does not exist for the actor.
             UnsupportedError: the base model cannot be trained.
+            TaskLimitError: too many tasks of the actor wait or run.
         """
         base = self._providers.base_model(request.base_model, field="base_model")
         provider = self._providers.get(request.provider or base.provider)
@@ -75,10 +84,13 @@ class FinetuningService:
         snapshot = self._datasets.snapshot(actor, request.dataset_id)
         finetune_id = str(uuid.uuid4())
         with self._db.session() as session:
+            self._limit.admit(session, actor.id)
             queue: QueueName = "io" if provider.remote else "train"
             self._jobs.enqueue(session, job_id=finetune_id, owner_id=actor.id, kind="finetune", queue=queue)
             pictures = [item.model_dump() for item in snapshot]
             repository.insert(session, finetune_id, actor.id, provider.name, request, pictures)
+            if companion is not None:
+                companion(session, finetune_id)
         return self.get(actor, finetune_id)
 
     def get(self, actor: Actor, finetune_id: str) -> Finetune:

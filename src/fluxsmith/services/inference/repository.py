@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxsmith.core.tables import GenerationRow, JobRow
+from fluxsmith.core.tables import GenerationRow
 from fluxsmith.services.inference.schema import GenerationRequest
 
 
@@ -44,17 +44,6 @@ def of_owner(session: Session, owner_id: str, limit: int) -> list[GenerationRow]
         .limit(limit)
     )
     return list(session.scalars(query))
-
-
-def active_count(session: Session, owner_id: str) -> int:
-    """How many generations of an owner wait or run."""
-    query = (
-        select(func.count())
-        .select_from(GenerationRow)
-        .join(JobRow, JobRow.id == GenerationRow.id)
-        .where(GenerationRow.owner_id == owner_id, JobRow.state.in_(("queued", "running")))
-    )
-    return session.scalar(query) or 0
 
 
 def set_outputs(session: Session, generation_id: str, outputs: list[Any]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fluxsmith.core.jobs import Job
 
 MAX_PROMPT_CHARACTERS = 10_000
 MAX_SEED = 2**32 - 1
+MAX_SIDE = 4096
+MAX_PIXELS = 4_300_000  # 21:9 at four megapixels, sides rounded
 OutputFormat = Literal["jpeg", "png"]
 
 
@@ -25,8 +27,13 @@ class GenerationRequest(BaseModel):
     prompt: str = Field(
         "", max_length=MAX_PROMPT_CHARACTERS, title="Prompt", description="What to draw, in words."
     )
-    width: int = Field(512, ge=64, le=2048, title="Width", description="Pixels.")
-    height: int = Field(512, ge=64, le=2048, title="Height", description="Pixels.")
+    prompt_upsampling: bool = Field(
+        False,
+        title="Enrich the prompt",
+        description="Adds words for light, composition and detail that the prompt lacks, by a template.",
+    )
+    width: int = Field(512, ge=64, le=MAX_SIDE, title="Width", description="Pixels.")
+    height: int = Field(512, ge=64, le=MAX_SIDE, title="Height", description="Pixels.")
     seed: int | None = Field(
         None,
         ge=0,
@@ -55,6 +62,13 @@ class GenerationRequest(BaseModel):
         1.0, ge=0, le=2, title="LoRA strength", description="0 switches the LoRA off, 1 is as trained."
     )
     output_format: OutputFormat = Field("png", title="Format", description="Of the files to download.")
+    safety_tolerance: int | None = Field(
+        None,
+        ge=0,
+        le=6,
+        title="Safety tolerance",
+        description="0 refuses most prompts, 6 the fewest; empty checks nothing.",
+    )
 
     @field_validator("prompt")
     @classmethod
@@ -62,6 +76,14 @@ class GenerationRequest(BaseModel):
         if "\0" in value:
             raise ValueError("must not contain NUL characters")
         return value
+
+    @model_validator(mode="after")
+    def _not_too_many_pixels(self) -> GenerationRequest:
+        if self.width * self.height > MAX_PIXELS:
+            raise ValueError(
+                f"Width × height must be at most {MAX_PIXELS:,} pixels, not {self.width * self.height:,}"
+            )
+        return self
 
 
 class Output(BaseModel):
@@ -85,6 +107,7 @@ class Generation(BaseModel):
     id: str
     model: str
     prompt: str
+    prompt_upsampling: bool
     width: int
     height: int
     seed: int

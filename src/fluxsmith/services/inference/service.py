@@ -10,10 +10,12 @@ from typing import Protocol
 
 from fluxsmith.core.actor import Actor
 from fluxsmith.core.database import Database
-from fluxsmith.core.jobs import Job, JobContext, JobQueue
+from fluxsmith.core.jobs import Companion, Job, JobContext, JobQueue
+from fluxsmith.core.moderation import SafetyChecker
 from fluxsmith.core.storage import StorageService
 from fluxsmith.core.tables import GenerationRow
-from fluxsmith.errors import CapacityError, ConflictError, NotFoundError, UnsupportedError
+from fluxsmith.core.task_limit import TaskLimit
+from fluxsmith.errors import ConflictError, NotFoundError, UnsupportedError, ValidationError
 from fluxsmith.providers.base import (
     Adapter,
     BaseModelInfo,
@@ -25,6 +27,9 @@ from fluxsmith.providers.base import (
 from fluxsmith.providers.registry import ProviderRegistry
 from fluxsmith.services.inference import repository
 from fluxsmith.services.inference.schema import MAX_SEED, Generation, GenerationRequest, Output
+from fluxsmith.services.inference.upsampling import upsample
+
+REQUEST_MODERATED = "request-moderated"
 
 
 class Loras(Protocol):
@@ -44,36 +49,39 @@ class InferenceService:
         jobs: JobQueue,
         providers: ProviderRegistry,
         loras: Loras,
-        max_active: int,
+        limit: TaskLimit,
+        safety: SafetyChecker,
     ) -> None:
         self._db = db
         self._storage = storage
         self._jobs = jobs
         self._providers = providers
         self._loras = loras
-        self._max_active = max_active
+        self._limit = limit
+        self._safety = safety
 
-    def generate(self, actor: Actor, request: GenerationRequest) -> Generation:
+    def generate(
+        self, actor: Actor, request: GenerationRequest, companion: Companion | None = None
+    ) -> Generation:
         """Write the request and its job in one commit, and return it.
+
+        Args:
+            actor: who asks.
+            request: what is asked.
+            companion: writes what else belongs to that commit.
 
         Raises:
             NotFoundError: the model does not exist for the actor.
             ConflictError: the model was deleted, or is still being trained.
             UnsupportedError: the model draws only with a LoRA.
-            CapacityError: too many generations of the actor wait or run.
+            TaskLimitError: too many tasks of the actor wait or run.
         """
         provider = self._providers.get(self._drawable(actor, request.model).provider)
         if request.seed is None:
             request = request.model_copy(update={"seed": secrets.randbelow(MAX_SEED + 1)})
         generation_id = str(uuid.uuid4())
         with self._db.session() as session:
-            active = repository.active_count(session, actor.id)
-            if active >= self._max_active:
-                raise CapacityError(
-                    "too-many-tasks",
-                    f"{active} of your requests wait or run; the limit is {self._max_active}.",
-                    hint="Wait until one has ended, or cancel one.",
-                )
+            self._limit.admit(session, actor.id)
             self._jobs.enqueue(
                 session,
                 job_id=generation_id,
@@ -82,6 +90,8 @@ class InferenceService:
                 queue="io" if provider.remote else "generate",
             )
             repository.insert(session, generation_id, actor.id, provider.name, request)
+            if companion is not None:
+                companion(session, generation_id)
         return self.get(actor, generation_id)
 
     def get(self, actor: Actor, generation_id: str) -> Generation:
@@ -142,11 +152,24 @@ class InferenceService:
         if row is None or row.deleted_at is not None:
             raise ConflictError("generation-deleted", "The request was deleted before it started.")
         request = GenerationRequest.model_validate(row.request)
+        self._refuse_moderated(request)
         task = self._task(row, request)
         pictures = self._providers.get(row.provider).generate(task, ctx)
         outputs = [self._keep(row.id, index, picture, request) for index, picture in enumerate(pictures)]
         with ctx.finishing() as session:
             repository.set_outputs(session, row.id, [output.model_dump() for output in outputs])
+
+    def _refuse_moderated(self, request: GenerationRequest) -> None:
+        if request.safety_tolerance is None:
+            return
+        objection = self._safety.objection(request.prompt, request.safety_tolerance)
+        if objection is not None:
+            raise ValidationError(
+                REQUEST_MODERATED,
+                objection,
+                hint="Say it otherwise, or raise safety_tolerance.",
+                field="prompt",
+            )
 
     def _keep(self, generation_id: str, index: int, picture: Picture, request: GenerationRequest) -> Output:
         file = self._storage.put(f"generations/{generation_id}/{index}.png", picture.png)
@@ -164,7 +187,7 @@ class InferenceService:
         return GenerationTask(
             id=row.id,
             base_model=place.base_model,
-            prompt=request.prompt,
+            prompt=upsample(request.prompt) if request.prompt_upsampling else request.prompt,
             width=request.width,
             height=request.height,
             seed=_seed(request),

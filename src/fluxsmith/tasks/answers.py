@@ -1,4 +1,4 @@
-"""What a poll answers: a generation's or a finetune's job in BFL's words.
+"""What a poll answers and a webhook tells: a generation's or a finetune's job in BFL's words.
 
 BFL's states are a closed set; a task of somebody else, a deleted and an unknown one look alike.
 """
@@ -19,8 +19,8 @@ from fluxsmith.core.actor import Actor
 from fluxsmith.core.jobs import Job, JobState
 from fluxsmith.errors import NotFoundError
 from fluxsmith.services.finetuning import Finetune
-from fluxsmith.services.inference import Generation
-from fluxsmith.web.links import ResultFile, ResultLinks
+from fluxsmith.services.inference import REQUEST_MODERATED, Generation, upsample
+from fluxsmith.tasks.links import ResultFile, ResultLinks
 
 STATUS: dict[JobState, StatusResponse] = {
     "queued": StatusResponse.pending,
@@ -29,6 +29,7 @@ STATUS: dict[JobState, StatusResponse] = {
     "failed": StatusResponse.error,
     "cancelled": StatusResponse.error,
 }
+_MODERATED = {REQUEST_MODERATED: StatusResponse.request_moderated}
 
 
 def polling_url(base: str, task_id: str) -> str:
@@ -66,7 +67,7 @@ def finetune_details(finetune: Finetune) -> dict[str, Any]:
         "lora_rank": parameters.lora_rank,
         "base_model": finetune.base_model,
         "pictures": finetune.pictures,
-        "status": STATUS[job.state].value,
+        "status": status_of(job).value,
         "state": job.state,
         "stage": job.stage,
         "step": job.step,
@@ -79,6 +80,13 @@ def finetune_details(finetune: Finetune) -> dict[str, Any]:
         "started_at": _iso(job.started_at),
         "ended_at": _iso(job.ended_at),
     }
+
+
+def status_of(job: Job) -> StatusResponse:
+    """BFL's word for where a job stands."""
+    if job.error is not None and job.error.code in _MODERATED:
+        return _MODERATED[job.error.code]
+    return STATUS[job.state]
 
 
 def training_progress(finetune: Finetune) -> float:
@@ -120,6 +128,8 @@ def _drawn_at(generation: Generation) -> dict[str, Any]:
         "native_width": output.native_width,
         "native_height": output.native_height,
     }
+    if generation.prompt_upsampling:
+        details["upsampled_prompt"] = upsample(generation.prompt)
     if native != asked:
         details["message"] = f"Drawn at {native}, the model's own size, and scaled to {asked}."
     return details
@@ -148,7 +158,7 @@ def _unfinished(task_id: str, job: Job, progress: float) -> ResultResponse:
         details = {"code": "cancelled", "message": "The task was cancelled.", "hint": ""}
     elif job.state == "running":
         details = {"stage": job.stage, "step": job.step, "total": job.total, "eta_s": job.eta_s}
-    return ResultResponse(id=task_id, status=STATUS[job.state], progress=progress, details=details)
+    return ResultResponse(id=task_id, status=status_of(job), progress=progress, details=details)
 
 
 def _iso(moment: datetime | None) -> str | None:
