@@ -1,7 +1,6 @@
 """The way from httpx to the socket, with a limit on how long one exchange may take in all.
 
-httpx's time-outs are for one read each, so a server that sends a byte a second is never too slow for them.
-Here every read and write also ends at the deadline of the exchange, whatever has been received by then.
+Every read and write also ends at the deadline of the exchange, whatever has been received by then.
 Errors are httpcore's own; `api_faults` knows them.
 """
 
@@ -15,6 +14,8 @@ from typing import Any
 
 import httpcore
 import httpx
+
+from fluxsmith.core.deadline import DeadlineStream
 
 CONNECTIONS = 32  # more than there are tasks in flight
 KEPT_IDLE_S = 20.0  # shorter than what servers keep, so that a reused connection is rarely a dead one
@@ -81,43 +82,12 @@ class _Body(httpx.SyncByteStream):
 
 class _Backend(httpcore.SyncBackend):
     def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
-        return _Stream(super().connect_tcp(host, port, *args, **kwargs))
+        return DeadlineStream(super().connect_tcp(host, port, *args, **kwargs), _seconds_left)
 
 
-class _Stream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
-        self._stream = stream
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _at_most(timeout, httpcore.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _at_most(timeout, httpcore.WriteTimeout))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
-        limit = _at_most(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, limit))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-def _at_most(timeout: float | None, late: type[Exception]) -> float | None:
+def _seconds_left() -> float | None:
     left = _left.get()
-    if left is None:
-        return timeout
-    remaining = left()
-    if remaining <= 0:
-        raise late("The exchange took too long in all.")
-    return remaining if timeout is None else min(timeout, remaining)
+    return None if left is None else left()
 
 
 def read_at_most(chunks: Iterable[bytes], limit_bytes: int) -> bytes | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 
+from fluxsmith.core.deadline import DeadlineStream, at_most
 from fluxsmith.errors import APIError, PermissionDenied, ValidationError
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -160,6 +160,9 @@ class _Backend(httpcore.NetworkBackend):
         self._ends_at = ends_at
         self._plain = httpcore.SyncBackend()
 
+    def _left(self) -> float:
+        return self._ends_at - time.monotonic()
+
     def connect_tcp(
         self,
         host: str,
@@ -172,52 +175,9 @@ class _Backend(httpcore.NetworkBackend):
         trouble: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in self._addresses(host, port):
             try:
-                stream = self._plain.connect_tcp(address, port, left(self._ends_at), local_address)
-                return _Stream(stream, self._ends_at)
+                limit = at_most(self._left, None, httpcore.ConnectTimeout)
+                stream = self._plain.connect_tcp(address, port, limit, local_address)
+                return DeadlineStream(stream, self._left)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 trouble = error
         raise trouble
-
-
-class _Stream(httpcore.NetworkStream):
-    """A connection whose every wait ends at the same moment."""
-
-    def __init__(self, stream: httpcore.NetworkStream, ends_at: float) -> None:
-        self._stream = stream
-        self._ends_at = ends_at
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Receive."""
-        return self._stream.read(max_bytes, left(self._ends_at))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send."""
-        self._stream.write(buffer, left(self._ends_at))
-
-    def close(self) -> None:
-        """Hang up."""
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        """Encrypt; the certificate must be the name's, whichever address was connected to."""
-        return _Stream(
-            self._stream.start_tls(ssl_context, server_hostname, left(self._ends_at)), self._ends_at
-        )
-
-    def get_extra_info(self, info: str) -> Any:
-        """What the connection says of itself."""
-        return self._stream.get_extra_info(info)
-
-
-def left(ends_at: float) -> float:
-    """Seconds until a moment of the monotonic clock.
-
-    Raises:
-        httpcore.ReadTimeout: it is over.
-    """
-    seconds = ends_at - time.monotonic()
-    if seconds <= 0:
-        raise httpcore.ReadTimeout("the time is up")
-    return seconds
