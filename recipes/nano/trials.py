@@ -27,7 +27,7 @@ from recipes.nano.placing import canonical, premultiplied
 from recipes.nano.scenes import Scene, draw
 from recipes.nano.things import Thing
 
-STEPS, RANK, BATCH = 150, 16, 4
+STEPS, RANK, BATCH = 120, 16, 4
 RENDERINGS = 10
 TRIGGER = "tok"
 THING_PROMPT = f"a {TRIGGER} icon"
