@@ -49,6 +49,8 @@ PROMPTS = 600
 FINETUNES = 20
 LINEUP = 200
 STYLE_SHOWN, STYLE_ASKED = 20, 50
+STYLE_FITTED, STYLE_JUDGED = 240, 120
+"""Things that nano does not know: how many the judge of styles is fitted to, and on how many it is tried."""
 PRIOR_PROMPTS = 5
 """After each finetune of a new thing: prompts without its trigger word."""
 REFERENCES = 60
@@ -176,17 +178,16 @@ def thing_ranks(bench: Bench, made: Tensor, asked: list[tuple[int, str]]) -> Ten
 
 
 def style_judge(bench: Bench, styles: list[str], held_out: bool = False) -> tuple[StyleJudge, float]:
-    """A judge of styles fitted to known things and half of the others, and its hits on the rest, in %.
+    """A judge of styles fitted to known and other things, and its hits on further ones, in %.
 
     Args:
         bench: whose icons.
         styles: trained styles.
         held_out: whether the held-out set is a further style, the last.
     """
-    named = [Thing(name, (name,)) for name in bench.held_out.names]
-    known = {thing.icon for thing in bench.things}
-    fitted = [thing for thing in named if thing.icon in known or stable_hash(thing.icon) % 2]
-    rest = [thing for thing in named if thing not in fitted]
+    known = [thing for thing in bench.things if thing.icon in bench.held_out.names]
+    others = bench.strangers[-STYLE_FITTED - STYLE_JUDGED :]
+    fitted, rest = [*known, *others[:-STYLE_JUDGED]], others[-STYLE_JUDGED:]
 
     def examples(things: list[Thing]) -> list[Tensor]:
         drawn = [

@@ -21,6 +21,7 @@ _STEEPNESS = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 _INK = 0.03
 """How far from white, of 1, a pixel is that belongs to the thing."""
 _RIDGE = 10.0
+_TOGETHER = 32
 
 
 def features(pictures: Tensor) -> Tensor:
@@ -86,7 +87,11 @@ class StyleJudge:
 
 
 def _looks(pictures: Tensor) -> Tensor:
-    """What tells styles apart, (n, 104)."""
+    """What tells styles apart, (n, 104); a few pictures at a time, since each takes megabytes."""
+    return torch.cat([_looks_of_few(part) for part in torch.split(pictures, _TOGETHER)])
+
+
+def _looks_of_few(pictures: Tensor) -> Tensor:
     shown = (pictures.clamp(-1, 1) + 1) / 2
     parts = []
     for side in (128, 64, 32):

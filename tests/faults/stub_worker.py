@@ -9,14 +9,13 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 from filelock import FileLock, Timeout
 
+from fluxsmith.config.settings import Settings
+from fluxsmith.container import ServiceContainer
 from fluxsmith.core import workers
-from fluxsmith.core.database import Database
-from fluxsmith.core.jobs import JobContext, JobQueue
+from fluxsmith.core.jobs import JobContext
 from fluxsmith.errors import Cancelled, ValidationError
 from fluxsmith.worker import folder_locks, runtime
 
@@ -82,7 +81,14 @@ class Quick:
 
 
 class NothingToLoad:
-    """A provider that is warm at once."""
+    """The only provider of a registry, warm at once."""
+
+    def find_model(self, name: str) -> None:
+        """Know no model."""
+
+    def get(self, name: str) -> NothingToLoad:
+        """Be every provider."""
+        return self
 
     def warm_up(self, model: str) -> None:
         """Do nothing."""
@@ -95,16 +101,11 @@ def main() -> None:
     workers.STALE_AFTER_S = 1.0
     workers.RETURNS_WITHIN_S = 0.5
     folder_locks.PREDECESSOR_LEAVES_WITHIN_S = 0.3
-    db = Database(f"sqlite:///{data_dir}/fluxsmith.db")
-    container = SimpleNamespace(
-        settings=SimpleNamespace(data_dir=data_dir, model="nano"),
-        db=db,
-        jobs=JobQueue(db),
-        finetuning=Counting(data_dir / "runs"),
-        inference=Quick(),
-        providers={"local": NothingToLoad()},
-    )
-    runtime.run_worker(cast(Any, container), supervised="--supervised" in sys.argv)
+    container = ServiceContainer(Settings(data_dir=data_dir))
+    container.override("finetuning", Counting(data_dir / "runs"))
+    container.override("inference", Quick())
+    container.override("providers", NothingToLoad())
+    runtime.run_worker(container, supervised="--supervised" in sys.argv)
 
 
 if __name__ == "__main__":
