@@ -229,7 +229,8 @@ def _new_styles(bench: Bench) -> list[Row]:
     """A finetune on the held-out set's style, asked for things that were not shown in it."""
     things = [thing for thing in bench.things if thing.icon in bench.held_out.names]
     random.Random(7).shuffle(things)
-    shown, asked = things[:STYLE_SHOWN], things[STYLE_SHOWN:][: bench.work.count(STYLE_ASKED, 4)]
+    cut = min(STYLE_SHOWN, len(things) // 2)
+    shown, asked = things[:cut], things[cut:][: bench.work.count(STYLE_ASKED, 4)]
     judge, real = style_judge(bench, STYLES, held_out=True)
     with finetuned(bench.pipeline, bench.weights, new_style(bench.held_out, shown), bench.steps):
         made = make_pictures(bench.pipeline, [style_prompt(thing) for thing in asked])
