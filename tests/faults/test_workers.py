@@ -157,13 +157,13 @@ def test_a_frozen_worker_that_comes_back_late_is_refused(house: House) -> None:
     holder = house.holder(job_id)
     holder.send_signal(signal.SIGSTOP)
     house.until(lambda: house.states(job_id).count("running") == 2)
+    house.until(lambda: house.met_another_attempt(job_id))
     overtaken_at = len(house.jobs.events(job_id))
     holder.send_signal(signal.SIGCONT)
 
     house.until_ended(job_id)
 
     house.assert_counted_once(job_id)
-    assert house.met_another_attempt(job_id)
     assert house.attempts_heard(job_id, after=overtaken_at) == {2}
 
 
