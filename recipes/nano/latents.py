@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from diffusers import AutoencoderKLFlux2
@@ -55,14 +55,21 @@ class Encoded:
         ]
         return rng.choice(others)
 
+    def only(self, things: list[Thing]) -> Encoded:
+        """The same, but some of its things are all that training picks."""
+        plain = {thing.icon: self.plain[thing.icon] for thing in things}
+        varied = [number for number in self.varied if self.scenes[number].thing.icon in plain]
+        return replace(self, plain=plain, varied=varied)
 
-def load_latents(work: Workplace, things: list[Thing]) -> Encoded:
-    """What `encode_scenes` left in the work folder, of some things."""
+
+def load_latents(work: Workplace) -> Encoded:
+    """What `encode_scenes` left in the work folder."""
     scenes: list[Scene] = pickle.loads(work.path("scenes.pkl").read_bytes())
     numbers = {scene: number for number, scene in enumerate(scenes)}
+    things = shown_things(work.fraction)
     plain = {thing.icon: [numbers[scene] for scene in plain_scenes([thing])] for thing in things}
-    shown = {number for row in plain.values() for number in row}
-    varied = [n for n, scene in enumerate(scenes) if scene.thing.icon in plain and n not in shown]
+    in_plain = {number for row in plain.values() for number in row}
+    varied = [number for number in range(len(scenes)) if number not in in_plain]
     return Encoded(
         scenes, plain, varied, {side: torch.load(work.path(f"latents-{side}.pt")) for side in SIDES}
     )

@@ -27,7 +27,7 @@ from recipes.nano.latents import SIDES, Encoded, load_latents
 from recipes.nano.model import SHIFT, TEXT_LAYERS, new_text_encoder, new_transformer, save_pipeline
 from recipes.nano.muon import Optimizer, split
 from recipes.nano.team import Plan, Team
-from recipes.nano.things import known_things, shown_things
+from recipes.nano.things import known_things
 from recipes.nano.tokenizer import SEQUENCE
 from recipes.nano.workplace import Workplace
 
@@ -110,8 +110,8 @@ def train_transformer(work: Workplace, minutes: float = MINUTES) -> None:
     if work.path("trained").exists():
         return
     torch.set_num_threads(1)
-    shown = load_latents(work, shown_things(work.fraction))
-    known = load_latents(work, known_things(work.fraction))
+    shown = load_latents(work)
+    known = shown.only(known_things(work.fraction))
     learner = new_learner(work)
     progress = _resume(work, learner)
     learner.share_memory()
