@@ -20,6 +20,7 @@ STAGES: dict[str, Callable[[Workplace], object]] = {
     "tokenizer": tokenizer.make_tokenizer,
     "vae": vae.train_vae,
     "latents": latents.encode_scenes,
+    "controls": latents.encode_controls,
     "transformer": transformer.train_transformer,
     "assemble": assemble.assemble,
     "evaluate": lambda work: evaluate.evaluate(work, assemble.shipped(work)),

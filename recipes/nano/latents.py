@@ -15,13 +15,14 @@ from diffusers import AutoencoderKLFlux2
 from torch import Tensor
 from torch.nn import functional as fn
 
+from fluxsmith.engine.controls import edges, relief
 from recipes.nano.icons import load_icons
+from recipes.nano.pixels import SIDES, as_reference, picture_of
 from recipes.nano.scenes import Scene, draw, plain_scenes, random_scene
 from recipes.nano.things import Thing, shown_things
 from recipes.nano.workplace import Workplace
 
 SCENES = 14_000
-SIDES = (64, 128)
 PLAIN_SHARE = 0.5
 """Of what the transformer is shown: plain scenes, which short prompts ask for."""
 
@@ -35,12 +36,14 @@ class Encoded:
         plain: indices of the plain scenes by the thing's icon, in the order of the styles.
         varied: indices of all others.
         tokens: by side, (scene, side/16 * side/16, channels) in half precision.
+        controls: edges or relief of each scene's picture, as `tokens` of the small side.
     """
 
     scenes: list[Scene]
     plain: dict[str, list[int]]
     varied: list[int]
     tokens: dict[int, Tensor]
+    controls: Tensor
 
     def choose(self, rng: random.Random) -> int:
         """The index of the next scene to learn."""
@@ -70,9 +73,8 @@ def load_latents(work: Workplace) -> Encoded:
     plain = {thing.icon: [numbers[scene] for scene in plain_scenes([thing])] for thing in things}
     in_plain = {number for row in plain.values() for number in row}
     varied = [number for number in range(len(scenes)) if number not in in_plain]
-    return Encoded(
-        scenes, plain, varied, {side: torch.load(work.path(f"latents-{side}.pt")) for side in SIDES}
-    )
+    tokens = {side: torch.load(work.path(f"latents-{side}.pt")) for side in SIDES}
+    return Encoded(scenes, plain, varied, tokens, torch.load(work.path("controls.pt")))
 
 
 def encode_scenes(work: Workplace) -> None:
@@ -95,6 +97,23 @@ def encode_scenes(work: Workplace) -> None:
     for side in SIDES:
         torch.save(torch.cat(parts[side]), work.path(f"latents-{side}.pt"))
     work.log("latents", scenes=len(scenes), things=len(things))
+
+
+def encode_controls(work: Workplace) -> None:
+    """Encode every scene's edges, or its relief."""
+    if work.path("controls.pt").exists():
+        return
+    icons = load_icons(work)
+    vae = AutoencoderKLFlux2.from_pretrained(work.path("vae")).eval()
+    scenes: list[Scene] = pickle.loads(work.path("scenes.pkl").read_bytes())
+    rng = random.Random(4)
+    parts = []
+    for start in range(0, len(scenes), 32):
+        pictures = [picture_of(pixels) for pixels in draw(scenes[start : start + 32], icons, SIDES[-1])]
+        controls = [rng.choice((edges, relief))(picture) for picture in pictures]
+        parts.append(encoded(vae, torch.stack([as_reference(control) for control in controls])).half())
+    torch.save(torch.cat(parts), work.path("controls.pt"))
+    work.log("controls", scenes=len(scenes))
 
 
 @torch.no_grad()

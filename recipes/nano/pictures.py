@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from diffusers import Flux2KleinPipeline
-from PIL import Image
 from torch import Tensor
 
-from recipes.nano.latents import SIDES
 from recipes.nano.model import CALL, NATIVE_SIDE
+from recipes.nano.pixels import picture_of
+from recipes.nano.pixels import reference as as_shown
 
 TOGETHER = 20
 """Pictures drawn at once."""
@@ -36,13 +36,8 @@ def make_pictures(pipeline: Flux2KleinPipeline, prompts: list[str], seed: int = 
 
 def from_reference(pipeline: Flux2KleinPipeline, prompt: str, reference: Tensor, seed: int = 0) -> Tensor:
     """One picture, (1, 3, 128, 128), from a prompt and a reference picture, (3, h, w) in [-1, 1]."""
-    shown = picture_of(reference).resize((SIDES[0], SIDES[0]), Image.Resampling.LANCZOS)
+    shown = as_shown(picture_of(reference))
     return _call(pipeline, prompt=[prompt], image=[shown], generator=torch.Generator().manual_seed(seed))
-
-
-def picture_of(pixels: Tensor) -> Image.Image:
-    """(3, h, w) in [-1, 1] as a picture."""
-    return Image.fromarray(((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
 
 
 def contact_sheet(pictures: Tensor, columns: int, target: Path) -> None:

@@ -23,21 +23,24 @@ from torch import Tensor, nn
 from transformers import Qwen2Tokenizer, Qwen3ForCausalLM
 
 from recipes.nano.captions import caption, reference_caption
-from recipes.nano.latents import SIDES, Encoded, load_latents
+from recipes.nano.latents import Encoded, load_latents
 from recipes.nano.model import SHIFT, TEXT_LAYERS, new_text_encoder, new_transformer, save_pipeline
 from recipes.nano.muon import Optimizer, split
+from recipes.nano.pixels import SIDES
 from recipes.nano.team import Plan, Team
 from recipes.nano.things import known_things
 from recipes.nano.tokenizer import SEQUENCE
 from recipes.nano.workplace import Workplace
 
-MINUTES = 105.0
-SMALL_SHARE = 0.5
+MINUTES = 180.0
+SMALL_SHARE = 0.29
 """Of the time, at 64 px."""
-FOCUS_AT = 0.73
+FOCUS_AT = 0.43
 """Share of the time after which only known things are shown."""
 REFERENCE_SHARE = 0.15
 """Of the batches, with a reference picture and a prompt that does not name the thing."""
+CONTROL_SHARE = 0.1
+"""Of the batches, with the edges or the relief of the very picture as a reference."""
 DECAY_SHARE = 0.35
 """Of the time, at its end, over which the rates fall to zero."""
 BATCH = {64: 20, 128: 16}
@@ -197,12 +200,15 @@ def batch_loss(learner: Learner, encoded: Encoded, side: int, seed: int, size: i
     clean = encoded.tokens[side][chosen].float()
     scenes = [encoded.scenes[i] for i in chosen]
     shown, positions = clean[:, :0], image_positions(side)
-    if rng.random() < REFERENCE_SHARE:
+    kind = rng.random()
+    captions = [caption(scene, rng) for scene in scenes]
+    if kind < REFERENCE_SHARE:
         shown = encoded.tokens[SIDES[0]][[encoded.reference(scene, rng) for scene in scenes]].float()
-        positions = torch.cat([positions, reference_positions()])
         captions = [reference_caption(scene, rng) for scene in scenes]
-    else:
-        captions = [caption(scene, rng) for scene in scenes]
+    elif kind < REFERENCE_SHARE + CONTROL_SHARE:
+        shown = encoded.controls[chosen].float()
+    if shown.shape[1]:
+        positions = torch.cat([positions, reference_positions()])
     text = text_states(learner, captions)
     normal = torch.sigmoid(torch.randn(len(chosen), generator=noise_rng))
     sigma = SHIFT * normal / (1 + (SHIFT - 1) * normal)
