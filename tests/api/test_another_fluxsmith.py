@@ -100,9 +100,16 @@ def test_the_finetune_is_drawn_with_by_its_id(http: httpx.Client, model_id: str)
     assert draw(http, **asked, strength=2.0).tobytes() != draw(http, **asked, strength=0.0).tobytes()
 
 
-def test_what_the_other_one_refuses_is_said_in_its_words(http: httpx.Client) -> None:
-    started = http.post("/api/generations", json={"model": "bfl/flux-kontext-max", "prompt": "tok"}).json()
+def test_what_the_other_one_refuses_is_said_in_its_words(
+    http: httpx.Client, client: BflClient, model_id: str
+) -> None:
+    known = {model["id"]: model for model in http.get("/api/models").json()}
+    assert client.post("delete_finetune", finetune_id=known[model_id]["remote_id"]).status_code == 200
+
+    started = http.post("/api/generations", json={"model": model_id, "prompt": "tok"}).json()
+
     until(lambda: job(http, started["id"])["ended_at"] is not None, "the end of the job", every_s=0.2)
     error = job(http, started["id"])["error"]
-    assert error["code"] == "api-no-such-endpoint"
-    assert "There is nothing at this address" in error["message"]
+    assert error is not None
+    assert "My mug" in error["message"]
+    assert "was deleted" in error["message"]
