@@ -42,7 +42,7 @@ from recipes.nano.trials import (
     plain_pictures,
     style_prompt,
 )
-from recipes.nano.vae import held_out_psnr
+from recipes.nano.vae import held_out_psnr, round_trip
 from recipes.nano.workplace import Workplace, stable_hash
 
 PROMPTS = 600
@@ -180,6 +180,9 @@ def thing_ranks(bench: Bench, made: Tensor, asked: list[tuple[int, str]]) -> Ten
 def style_judge(bench: Bench, styles: list[str], held_out: bool = False) -> tuple[StyleJudge, float]:
     """A judge of styles fitted to known and other things, and its hits on further ones, in %.
 
+    Real pictures pass through the autoencoder first, so that its softness, which all of nano's pictures
+    share, is not taken for a style.
+
     Args:
         bench: whose icons.
         styles: trained styles.
@@ -194,7 +197,9 @@ def style_judge(bench: Bench, styles: list[str], held_out: bool = False) -> tupl
             draw([Scene(thing, STYLES.index(s), s) for thing in things], bench.icons, NATIVE_SIDE)
             for s in styles
         ]
-        return [*drawn, plain_pictures(bench.held_out, things)] if held_out else drawn
+        if held_out:
+            drawn.append(plain_pictures(bench.held_out, things))
+        return [round_trip(bench.pipeline.vae, pictures) for pictures in drawn]
 
     judge = StyleJudge(examples(fitted))
     right = [judge.judge(pictures) == style for style, pictures in enumerate(examples(rest))]

@@ -22,7 +22,7 @@ from fluxsmith.engine.trainer import train
 from recipes.nano.icons import IconSet
 from recipes.nano.measure import features, ranks_of
 from recipes.nano.model import CALL, NATIVE_SIDE
-from recipes.nano.pictures import picture_of
+from recipes.nano.pixels import picture_of
 from recipes.nano.placing import canonical, premultiplied
 from recipes.nano.scenes import Scene, draw
 from recipes.nano.things import Thing

@@ -152,9 +152,16 @@ def held_out_psnr(vae: AutoencoderKLFlux2, icons: IconSet, limit: int | None = N
     result = []
     for part in torch.split(pool, 16):
         pictures = canonical(premultiplied(part), 128)
-        made = vae.decode(vae.encode(pictures).latent_dist.mode()).sample.clamp(-1, 1)
+        made = round_trip(vae, pictures)
         result.append(10 * torch.log10(4 / (made - pictures).square().mean(dim=(1, 2, 3))))
     return torch.cat(result)
+
+
+@torch.no_grad()
+def round_trip(vae: AutoencoderKLFlux2, pictures: Tensor) -> Tensor:
+    """(n, 3, h, w) in [-1, 1], encoded and decoded again, a few at a time."""
+    parts = [vae.decode(vae.encode(part).latent_dist.mode()).sample for part in torch.split(pictures, 16)]
+    return torch.cat(parts).clamp(-1, 1)
 
 
 @torch.no_grad()

@@ -17,9 +17,10 @@ from recipes.nano.captions import caption, reference_caption, unknown_word, with
 from recipes.nano.card import BEGIN, END, sheet_prompts, write_numbers
 from recipes.nano.evaluate import ask
 from recipes.nano.icons import SIDE, IconSet
-from recipes.nano.latents import PLAIN_SHARE, SIDES, Encoded
+from recipes.nano.latents import PLAIN_SHARE, Encoded
 from recipes.nano.measure import StyleJudge, features, ranks
 from recipes.nano.muon import Optimizer, orthogonalised
+from recipes.nano.pixels import SIDES
 from recipes.nano.scenes import Scene, draw, plain_scenes, random_scene
 from recipes.nano.styles import MADE_STYLES
 from recipes.nano.things import all_things, known_things
@@ -113,7 +114,7 @@ def test_references_stand_where_the_pipeline_puts_them() -> None:
 def test_half_of_what_is_shown_is_plain_and_references_show_the_thing_in_another_style() -> None:
     scenes = [*plain_scenes(THINGS), Scene(THINGS[1], 0, "outline")]
     plain = {thing.icon: [3 * row, 3 * row + 1, 3 * row + 2] for row, thing in enumerate(THINGS)}
-    encoded = Encoded(scenes, plain, [9], {})
+    encoded = Encoded(scenes, plain, [9], {}, torch.empty(0))
     rng = random.Random(0)
     chosen = [encoded.choose(rng) for _ in range(1000)]
     assert abs(sum(number < 9 for number in chosen) / 1000 - PLAIN_SHARE) < 0.05
