@@ -118,6 +118,10 @@ def test_a_process_killed_while_it_writes_leaves_no_file(storage: StorageService
     writer.communicate()
     assert not storage.exists("a/b")
     assert storage.put("a/b", b"whole").size_bytes == 5
+    assert storage.put("a/kept.part", b"a name like that").size_bytes == 16
+    assert storage.sweep() == 0, "somebody may still be writing it"
+    assert storage.sweep(older_than_s=0) == 1
+    assert {path.name for path in files_under(tmp_path)} == {"b", "kept.part"}
 
 
 def test_file_and_folder_are_on_the_disk_before_put_returns(

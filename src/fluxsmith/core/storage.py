@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from fluxsmith.errors import StorageError, ValidationError
 CHUNK_BYTES = 1024 * 1024
 _MAX_KEY_CHARS = 300  # what the database's columns hold
 _MAX_SEGMENT_CHARS = 200  # file systems take 255 bytes; the rest is for the temporary name
+ABANDONED_AFTER_S = 24 * 3600.0
+"""How long nothing was written to a temporary file that nobody can still be writing."""
+_PART = re.compile(r"\.[0-9a-f]{32}\.part$")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -145,6 +149,17 @@ class StorageService:
                 folder.rmdir()
         except (OSError, BaseError) as error:
             raise storage_error(error, folder) from error
+
+    def sweep(self, older_than_s: float = ABANDONED_AFTER_S) -> int:
+        """Remove what killed processes left half written, and return how many files that were."""
+        swept = 0
+        latest = time.time() - older_than_s
+        for path in self._root.rglob("*.part"):
+            with contextlib.suppress(FileNotFoundError):
+                if _PART.search(path.name) and path.stat().st_mtime < latest:
+                    path.unlink()
+                    swept += 1
+        return swept
 
     def _write(self, path: Path, meter: _Meter) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

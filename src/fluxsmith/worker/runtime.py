@@ -86,6 +86,7 @@ class Worker:
         self._executor.launch()
         _in_background("heartbeat", self._keep_beating)
         _in_background("warm-up", self._warm_up)
+        _in_background("sweep", self._sweep)
 
     def stop(self) -> None:
         """Let go of all jobs and say so."""
@@ -129,6 +130,15 @@ class Worker:
             self._beat()
             if self._state == "ready" or self._stopped.wait(WARM_UP_AGAIN_S):
                 return
+
+    def _sweep(self) -> None:
+        try:
+            swept = self._container.storage.sweep()
+        except OSError as error:
+            _log.warning("Looking for half-written files failed.", error=str(error))
+        else:
+            if swept:
+                _log.info("Files that were left half written are removed.", files=swept)
 
     def _when_warm(self, handler: Handler) -> Handler:
         """Let generations here wait for the warm-up: one model in memory, loaded once."""
