@@ -30,8 +30,8 @@ def edges(picture: Image.Image, low: int = LOW, high: int = HIGH) -> Image.Image
 def relief(picture: Image.Image) -> Image.Image:
     """How far each pixel is from the background, white being nearest to the viewer.
 
-    A stand-in for a depth map that needs no model: what differs from the border's colour is taken for a thing,
-    and the thing for a body that bulges with the distance to its outline.
+    A stand-in for a depth map that needs no model: what differs from the border's colour is taken for a
+    thing, and the thing for a body that bulges with the distance to its outline.
     """
     pixels = np.asarray(picture.convert("RGB")).astype(np.int16)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
