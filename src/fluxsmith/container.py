@@ -133,7 +133,7 @@ class ServiceContainer:
     @property
     def datasets(self) -> DatasetService:
         """Sets of pictures."""
-        return self._once("datasets", lambda: DatasetService(self.db, self.storage))
+        return self._once("datasets", lambda: DatasetService(self.db, self.storage, self.settings))
 
     @property
     def models(self) -> ModelService:

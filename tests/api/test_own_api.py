@@ -48,6 +48,18 @@ def test_a_finetune_is_followed_by_its_events_and_cancelled(client: BflClient) -
     client.submit("delete_finetune", finetune_id=job)
 
 
+def test_a_dataset_is_judged_for_a_base_model(client: BflClient) -> None:
+    files = [("files", ("a.png", picture(size=(20, 20)))), ("files", ("b.png", picture(size=(20, 20))))]
+    made = client.http.post("/api/datasets", data={"name": "small"}, files=files).json()
+    address = f"/api/datasets/{made['id']}/verdicts"
+    found = {one["code"]: one for one in client.http.get(address).json()}
+    assert found["too-small"]["message"].startswith("2 pictures are smaller than the ")
+    assert found["too-small"]["image_ids"] == [image["id"] for image in made["images"]]
+    assert found["too-few-pictures"]["hint"]
+    assert client.http.get(address, params={"base_model": "no-such"}).status_code == 404
+    assert client.http.get(f"/api/datasets/{'0' * 36}/verdicts").status_code == 404
+
+
 def test_a_dataset_is_imported_listed_seen_and_deleted(client: BflClient) -> None:
     files = [("files", ("a.png", picture())), ("files", ("a.txt", b"tok, a red thing"))]
     made = client.http.post("/api/datasets", data={"name": "mine"}, files=files).json()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENCE_MS, Shoot
@@ -83,6 +84,28 @@ def test_pictures_become_a_lora_and_the_lora_draws(
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
     viewer.get_by_role("button", name="Use these settings").click()
     expect(page.get_by_label("Seed")).to_have_value(re.compile(r"\d+"))
+
+
+def test_what_would_harm_the_lora_is_said_beside_the_pictures(
+    open_page: OpenPage, shoot: Shoot, tmp_path: Path
+) -> None:
+    paths = []
+    for number in range(3):
+        path = tmp_path / f"night {number}.png"
+        shades = [(number * 11 + row) % 40 for row in range(256 * 256)]
+        picture = Image.new("L", (256, 256))
+        picture.putdata(shades)
+        picture.convert("RGB").save(path)
+        paths.append(path)
+    page = open_page("/")
+    upload(page, paths)
+    advice = page.get_by_role("region", name="Advice on the pictures")
+    expect(advice.get_by_text("3 pictures in the set; a LoRA learns well from 5 or more.")).to_be_visible()
+    expect(advice.get_by_text("3 pictures are very dark.")).to_be_visible()
+    expect(advice.locator("img")).not_to_have_count(0)
+    shoot(page, "finetune-advice")
+    page.get_by_role("button", name="Choose others").click()
+    expect(advice).to_have_count(0)
 
 
 def test_a_reloaded_page_and_another_device_find_the_running_finetune(open_page: OpenPage) -> None:

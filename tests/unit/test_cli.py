@@ -138,6 +138,10 @@ def test_a_folder_of_pictures_becomes_a_dataset_and_goes_again(run: Run, tmp_pat
     made = run("datasets", "import", str(folder), "--json").json
     assert (made["name"], len(made["images"])) == ("cats", 3)
     assert [one["id"] for one in run("datasets", "list", "--json").json] == [made["id"]]
+    said = run("datasets", "check", made["id"])
+    assert "the set; a LoRA learns well from 5 or more." in said.out
+    told = run("datasets", "check", made["id"], "--json").json
+    assert told[0]["code"] == "too-few-pictures"
     assert run("datasets", "delete", made["id"]).code == 0
     assert run("datasets", "list", "--json").json == []
 

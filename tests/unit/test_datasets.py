@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from fluxsmith.config.settings import Settings
 from fluxsmith.core.actor import LOCAL_OWNER, Actor
 from fluxsmith.core.database import Database
 from fluxsmith.core.snapshot import snapshot_hash
@@ -32,7 +33,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def datasets(db: Database, tmp_path: Path) -> DatasetService:
-    return DatasetService(db, StorageService(tmp_path / "files"))
+    return DatasetService(db, StorageService(tmp_path / "files"), Settings())
 
 
 def make(datasets: DatasetService, *uploads: tuple[str, bytes | Path], name: str = "Mugs") -> Dataset:
@@ -149,7 +150,7 @@ def test_a_file_too_large_to_be_a_picture_is_not_even_read(datasets: DatasetServ
 
 def test_a_disk_that_fills_in_the_middle_leaves_no_dataset(db: Database, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
-        datasets = DatasetService(db, StorageService(disk / "files"))
+        datasets = DatasetService(db, StorageService(disk / "files"), Settings())
         before = make(datasets, ("a.png", picture()))
         with pytest.raises(StorageError, match="No space left for"):
             make(datasets, *((f"{n}.png", noise("PNG", (500 + n, 400))) for n in range(4)))

@@ -54,6 +54,31 @@ def import_dataset(
     typer.echo(f"Imported '{made.name}', {len(made.images)} pictures: {made.id}")
 
 
+@app.command("check")
+def check_dataset(
+    dataset: Annotated[str, typer.Argument(help="The dataset's id.")],
+    base: Annotated[str | None, typer.Option(help="The model to teach.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what in a dataset would harm a LoRA."""
+    from fluxsmith.cli.session import services
+    from fluxsmith.core.actor import LOCAL_OWNER
+
+    with services() as container:
+        base = base or container.settings.model
+        verdicts = container.finetuning.check_pictures(LOCAL_OWNER, dataset, base)
+        names = {image.id: image.filename for image in container.datasets.get(LOCAL_OWNER, dataset).images}
+    if as_json:
+        print_json(verdicts)
+        return
+    if not verdicts:
+        typer.echo("Nothing to remark upon.")
+    for verdict in verdicts:
+        typer.echo(f"{verdict.message} {verdict.hint}")
+        for image_id in verdict.image_ids:
+            typer.echo(f"  {names[image_id]}")
+
+
 @app.command("delete")
 def delete_dataset(
     dataset: Annotated[str, typer.Argument(help="The dataset's id.")], as_json: AsJson = False

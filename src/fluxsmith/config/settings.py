@@ -115,6 +115,42 @@ class Settings(BaseSettings):
         description="How long a webhook is tried before it is given up.",
         json_schema_extra={"unit": "s"},
     )
+    check_min_pictures: int = Field(
+        5, ge=1, le=1000, description="Fewer pictures than this in a set are remarked upon."
+    )
+    check_max_pictures: int = Field(
+        60, ge=1, le=100_000, description="More pictures than this in a set are remarked upon."
+    )
+    check_min_scale: float = Field(
+        0.75,
+        gt=0,
+        le=4,
+        description="Pictures are too small whose shorter side is below this share of the side trained at.",
+    )
+    check_min_sharpness: float = Field(
+        0.12,
+        ge=0,
+        le=4,
+        description="Pictures are blurred whose sharpest edge, as a share of the contrast, is below this.",
+    )
+    check_min_bright: float = Field(
+        70, ge=0, le=255, description="Pictures are too dark whose brightest twentieth is below this luma."
+    )
+    check_max_dark: float = Field(
+        150, ge=0, le=255, description="Pictures are washed out whose darkest twentieth is above this luma."
+    )
+    check_max_blockiness: float = Field(
+        1.5, ge=1, le=100, description="Pictures show JPEG blocks whose block grid is this much stronger."
+    )
+    check_max_bars: float = Field(
+        0.05, ge=0, le=1, description="Share of a side that black bars at both ends may take."
+    )
+    check_max_cut: float = Field(
+        0.4, ge=0, le=1, description="Share of the longer side that may be cut off in training."
+    )
+    check_same_share: float = Field(
+        0.04, ge=0, le=0.5, description="Pictures are near duplicates that differ in at most this share."
+    )
     max_upload_mb: int = Field(
         200,
         ge=1,

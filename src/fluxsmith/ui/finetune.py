@@ -66,6 +66,7 @@ class FinetunePage(BaseUI):
             elem_classes="fs-drop",
         )
         self.pictures = self.html(parts.skeleton(1))
+        self.advice = self.html(elem_classes="fs-slot")
 
     def _build_form(self) -> None:
         self.name = fields.text(FinetuneRequest, "name", info=None, placeholder="My mug", max_lines=1)
@@ -117,6 +118,8 @@ class FinetunePage(BaseUI):
         chosen = [*shown, self.trigger]
         self.on(self.pictures.click, self.on_pictures, [self.name, *words], self.picture_error, chosen)
         self.on(self.pictures.input, self.on_caption, [self.dataset_id], self.picture_error, [])
+        for changed in (self.dataset_id.change, self.base.change):
+            self.on(changed, self.on_set, [self.dataset_id, self.base], self.picture_error, [self.advice])
         for changed in (self.trigger.blur, self.mode.change, self.captioning.change):
             self.on(changed, self.on_words, [self.dataset_id, *words], self.picture_error, [self.pictures])
         shows_another = [self.on(self.start.click, self.on_start, form, self.form_error, view)]
@@ -190,6 +193,13 @@ class FinetunePage(BaseUI):
                 self.actor(), dataset_id, data.get("image", ""), data.get("value") or None
             )
         return {}
+
+    def on_set(self, dataset_id: str | None, base: str) -> Updates:
+        """Say what in the chosen set would harm a LoRA of the chosen model."""
+        if not dataset_id:
+            return {self.advice: ""}
+        verdicts = self.container.finetuning.check_pictures(self.actor(), dataset_id, base)
+        return {self.advice: finetune_view.advice(dataset_id, verdicts)}
 
     def on_words(self, dataset_id: str | None, trigger: str, mode: str, captioning: bool) -> Updates:
         """Show what pictures without words of their own would be trained with."""

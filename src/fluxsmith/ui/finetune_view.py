@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from fluxsmith.core.verdict import Verdict
 from fluxsmith.samples import SAMPLE_NAME
 from fluxsmith.services.datasets.schema import Dataset
 from fluxsmith.services.finetuning import Finetune
@@ -16,6 +17,7 @@ from fluxsmith.ui.watch import Sample, Watched
 
 SHOWN_SETS = 5
 SHOWN_FINETUNES = 20
+SHOWN_ABOUT = 6
 
 
 def picture_grid(dataset: Dataset, captions: Sequence[str]) -> str:
@@ -41,6 +43,27 @@ def picture_grid(dataset: Dataset, captions: Sequence[str]) -> str:
         f"{parts.act('Choose others', 'clear', kind='fs-quiet')}</div>{notes}"
         f'<ul class="fs-thumbs">{cells}</ul></div>'
     )
+
+
+def advice(dataset_id: str, verdicts: Sequence[Verdict]) -> str:
+    """What would harm the LoRA, each with the pictures that it is about."""
+    if not verdicts:
+        return ""
+    rows = "".join(
+        f"<li><div><strong>{escape(verdict.message)}</strong><p>{escape(verdict.hint)}</p></div>"
+        f"{_about(dataset_id, verdict.image_ids)}</li>"
+        for verdict in verdicts
+    )
+    return f'<section class="fs-advice" aria-label="Advice on the pictures"><ul>{rows}</ul></section>'
+
+
+def _about(dataset_id: str, image_ids: Sequence[str]) -> str:
+    shown = "".join(
+        f'<img src="{thumbnail_url(dataset_id, image_id)}" alt="" loading="lazy" width="40" height="40"/>'
+        for image_id in image_ids[:SHOWN_ABOUT]
+    )
+    more = len(image_ids) - SHOWN_ABOUT
+    return f'<div class="fs-about">{shown}{f"<span>and {more} more</span>" if more > 0 else ""}</div>'
 
 
 def set_choices(datasets: Sequence[Dataset], max_upload_mb: int) -> str:

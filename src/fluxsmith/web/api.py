@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from fluxsmith.contract.answers import ErrorResponse
 from fluxsmith.core.jobs import Job
+from fluxsmith.core.verdict import Verdict
 from fluxsmith.errors import NotFoundError
 from fluxsmith.services.datasets import Dataset, Upload
 from fluxsmith.services.finetuning import Finetune, FinetuneRequest
@@ -62,6 +63,20 @@ def create_dataset(
 def get_dataset(dataset_id: str, services: Services, actor: CurrentActor) -> Dataset:
     """With all its pictures and captions."""
     return services.datasets.get(actor, dataset_id)
+
+
+@router.get("/datasets/{dataset_id}/verdicts", tags=["Datasets"], summary="What would harm a LoRA")
+def dataset_verdicts(
+    dataset_id: str,
+    services: Services,
+    actor: CurrentActor,
+    base_model: Annotated[
+        str | None, Query(description="Model to be trained; empty for the default.")
+    ] = None,
+) -> list[Verdict]:
+    """Advice on the pictures and captions of a set, for a base model; nothing is refused for it."""
+    base = base_model or services.settings.model
+    return list(services.finetuning.check_pictures(actor, dataset_id, base))
 
 
 @router.delete("/datasets/{dataset_id}", tags=["Datasets"], summary="Delete a dataset")

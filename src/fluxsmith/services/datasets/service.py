@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,29 +11,37 @@ from datetime import UTC, datetime
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from fluxsmith.config.settings import Settings
 from fluxsmith.core.actor import Actor
 from fluxsmith.core.database import Database
 from fluxsmith.core.images import read_picture, thumbnail
+from fluxsmith.core.picture_measures import PictureMeasures, measure_picture
 from fluxsmith.core.snapshot import SnapshotItem
 from fluxsmith.core.storage import StorageService
 from fluxsmith.core.tables import DatasetImageRow, DatasetRow
 from fluxsmith.core.validation import ValidationService
+from fluxsmith.core.verdict import Verdict
 from fluxsmith.errors import FluxsmithError, NotFoundError
 from fluxsmith.samples import SAMPLE_NAME, sample_files
 from fluxsmith.services.datasets import repository
+from fluxsmith.services.datasets.checks import Seen, judge
 from fluxsmith.services.datasets.intake import Candidate, sort_uploads
 from fluxsmith.services.datasets.schema import Caption, Dataset, DatasetImage, DatasetName, Upload
 
 MAX_PICTURES = 200  # of one dataset made in the studio; BFL's API asks for 20
 THUMBNAIL_SIDE_PX = 256
+KEPT_MEASURES = 4096
+"""Pictures whose measures are remembered; a picture's content never changes."""
 
 
 class DatasetService:
     """Datasets of all owners; each method lets an actor at his own only."""
 
-    def __init__(self, db: Database, storage: StorageService) -> None:
+    def __init__(self, db: Database, storage: StorageService, settings: Settings) -> None:
         self._db = db
         self._storage = storage
+        self._settings = settings
+        self._measure = functools.lru_cache(maxsize=KEPT_MEASURES)(self._measured)
         self._validation = ValidationService()
 
     def create(
@@ -127,6 +136,22 @@ class DatasetService:
             for image in self.get(actor, dataset_id).images
         )
 
+    def check(self, actor: Actor, dataset_id: str, side: int) -> Sequence[Verdict]:
+        """What in a dataset would harm a LoRA that is trained on it.
+
+        Args:
+            actor: who asks.
+            dataset_id: which one.
+            side: of the square pictures that the model is trained at, in pixels.
+
+        Raises:
+            NotFoundError: the dataset does not exist for the actor.
+            StorageError: a picture's file is missing or damaged.
+        """
+        images = self.get(actor, dataset_id).images
+        seen = [Seen(image, self._measure(image.storage_key, image.sha256)) for image in images]
+        return judge(seen, side, self._settings)
+
     def thumbnail(
         self, actor: Actor, dataset_id: str, image_id: str, *, side: int = THUMBNAIL_SIDE_PX
     ) -> bytes:
@@ -140,6 +165,9 @@ class DatasetService:
             row = _owned_image(session, actor, dataset_id, image_id)
             key, sha256 = row.storage_key, row.sha256
         return thumbnail(self._storage.get(key, sha256=sha256), side)
+
+    def _measured(self, storage_key: str, sha256: str) -> PictureMeasures:
+        return measure_picture(self._storage.get(storage_key, sha256=sha256))
 
     def _import(self, actor: Actor, dataset_id: str, name: str, candidates: Sequence[Candidate]) -> Dataset:
         """Files first, then all rows in one commit; without the rows, no files."""

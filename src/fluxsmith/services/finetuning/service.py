@@ -16,6 +16,7 @@ from fluxsmith.core.snapshot import SnapshotItem, snapshot_hash
 from fluxsmith.core.storage import StorageService
 from fluxsmith.core.tables import FinetuneRow
 from fluxsmith.core.task_limit import TaskLimit
+from fluxsmith.core.verdict import Verdict
 from fluxsmith.errors import ConflictError, FluxsmithError, LeaseLost, NotFoundError, UnsupportedError
 from fluxsmith.providers.base import (
     FinetuneOutcome,
@@ -36,6 +37,9 @@ class Datasets(Protocol):
 
     def snapshot(self, actor: Actor, dataset_id: str) -> Sequence[SnapshotItem]:
         """The dataset's pictures and captions as they are now."""
+
+    def check(self, actor: Actor, dataset_id: str, side: int) -> Sequence[Verdict]:
+        """What in it would harm a LoRA that is trained at that side."""
 
 
 class FinetuningService:
@@ -92,6 +96,16 @@ class FinetuningService:
             if companion is not None:
                 companion(session, finetune_id)
         return self.get(actor, finetune_id)
+
+    def check_pictures(self, actor: Actor, dataset_id: str, base_model: str) -> Sequence[Verdict]:
+        """What in a dataset would harm a LoRA of that base model; advice, nothing is refused for it.
+
+        Raises:
+            NotFoundError: the dataset or the base model does not exist for the actor.
+            StorageError: a picture's file is missing or damaged.
+        """
+        base = self._providers.base_model(base_model, field="base_model")
+        return self._datasets.check(actor, dataset_id, base.native_side)
 
     def get(self, actor: Actor, finetune_id: str) -> Finetune:
         """One finetune.
