@@ -104,6 +104,12 @@ def test_what_would_harm_the_lora_is_said_beside_the_pictures(
     expect(advice.get_by_text("3 pictures are very dark.")).to_be_visible()
     expect(advice.locator("img")).not_to_have_count(0)
     shoot(page, "finetune-advice")
+    page.locator(".fs-thumbs li").first.hover()
+    page.get_by_role("button", name="Leave out night 0.png").click()
+    expect(page.locator(".fs-thumbs li")).to_have_count(2)
+    expect(advice.get_by_text("2 pictures are very dark.")).to_be_visible()
+    page.get_by_role("button", name="Bring it back").click()
+    expect(page.locator(".fs-thumbs li")).to_have_count(3)
     page.get_by_role("button", name="Choose others").click()
     expect(advice).to_have_count(0)
 

@@ -14,7 +14,7 @@ from fluxsmith.core.actor import LOCAL_OWNER, Actor
 from fluxsmith.core.database import Database
 from fluxsmith.core.snapshot import snapshot_hash
 from fluxsmith.core.storage import StorageService
-from fluxsmith.errors import NotFoundError, StorageError, ValidationError
+from fluxsmith.errors import ConflictError, NotFoundError, StorageError, ValidationError
 from fluxsmith.samples import SAMPLE_TRIGGER_WORD
 from fluxsmith.services.datasets import Dataset, DatasetService, Upload
 from tests.broken import BROKEN_PICTURES, BROKEN_ZIPS, ODD_PICTURES, Broken, good_zip, noise, picture, zip_of
@@ -274,3 +274,24 @@ def test_a_deleted_sample_set_comes_back_when_asked_for(datasets: DatasetService
     made = datasets.sample(LOCAL_OWNER)
     datasets.delete(LOCAL_OWNER, made.id)
     assert datasets.sample(LOCAL_OWNER) == made
+
+
+def test_a_picture_is_left_out_and_brought_back_to_its_place(datasets: DatasetService) -> None:
+    made = make(datasets, ("a.png", noise()), ("b.png", picture()), ("c.png", picture(size=(90, 90))))
+    first, second, third = made.images
+    before = datasets.snapshot(LOCAL_OWNER, made.id)
+
+    assert datasets.leave_out(LOCAL_OWNER, made.id, second.id).images == (first, third)
+    assert datasets.leave_out(LOCAL_OWNER, made.id, second.id).images == (first, third), "twice is once"
+    assert [item.filename for item in datasets.snapshot(LOCAL_OWNER, made.id)] == ["a.png", "c.png"]
+    assert len(before) == 3, "a snapshot does not change"
+    assert datasets.bring_back(LOCAL_OWNER, made.id, second.id) == datasets.get(LOCAL_OWNER, made.id)
+    assert datasets.get(LOCAL_OWNER, made.id).images == made.images
+
+    datasets.leave_out(LOCAL_OWNER, made.id, first.id)
+    datasets.leave_out(LOCAL_OWNER, made.id, second.id)
+    with pytest.raises(ConflictError, match="last picture"):
+        datasets.leave_out(LOCAL_OWNER, made.id, third.id)
+    for act in (datasets.leave_out, datasets.bring_back):
+        with pytest.raises(NotFoundError):
+            act(STRANGER, made.id, third.id)

@@ -70,6 +70,7 @@ class DatasetImageRow(Table):
     width: Mapped[int]
     height: Mapped[int]
     caption: Mapped[str | None] = mapped_column(Text)
+    left_out_at: Mapped[datetime | None]
 
 
 class JobRow(Table):

@@ -115,8 +115,9 @@ class FinetunePage(BaseUI):
             shown,
             refused={self.drop: None},
         )
-        chosen = [*shown, self.trigger]
-        self.on(self.pictures.click, self.on_pictures, [self.name, *words], self.picture_error, chosen)
+        click = [self.dataset_id, self.base, self.name, *words]
+        chosen = [*shown, self.trigger, self.advice]
+        self.on(self.pictures.click, self.on_pictures, click, self.picture_error, chosen)
         self.on(self.pictures.input, self.on_caption, [self.dataset_id], self.picture_error, [])
         for changed in (self.dataset_id.change, self.base.change):
             self.on(changed, self.on_set, [self.dataset_id, self.base], self.picture_error, [self.advice])
@@ -166,17 +167,35 @@ class FinetunePage(BaseUI):
         return self._chosen(dataset, name, trigger, mode, captioning)
 
     def on_pictures(
-        self, name: str, trigger: str, mode: str, captioning: bool, event: gr.EventData
+        self,
+        dataset_id: str | None,
+        base: str,
+        name: str,
+        trigger: str,
+        mode: str,
+        captioning: bool,
+        event: gr.EventData,
     ) -> Updates:
-        """A click among the pictures: a set is chosen, or others are wanted."""
+        """A click among the pictures: one is left out or brought back, a set is chosen, others are wanted."""
         data = event_data(event)
-        if data.get("act") == "sample":
+        act, image_id = data.get("act"), data.get("image", "")
+        if act == "leave-out":
+            dataset = self.container.datasets.leave_out(self.actor(), dataset_id or "", image_id)
+            grid = _grid(dataset, trigger, mode, captioning, left_out=image_id)
+            return {self.pictures: grid, **self.on_set(dataset_id, base)}
+        if act == "bring-back":
+            dataset = self.container.datasets.bring_back(self.actor(), dataset_id or "", image_id)
+            return {
+                self.pictures: _grid(dataset, trigger, mode, captioning),
+                **self.on_set(dataset_id, base),
+            }
+        if act == "sample":
             sample = self.container.datasets.sample(self.actor())
             return {
                 self.trigger: SAMPLE_TRIGGER_WORD,
                 **self._chosen(sample, name or SAMPLE_TRIGGER_WORD, SAMPLE_TRIGGER_WORD, mode, captioning),
             }
-        if data.get("act") == "use":
+        if act == "use":
             dataset = self.container.datasets.get(self.actor(), data.get("dataset", ""))
             return self._chosen(dataset, name, trigger, mode, captioning)
         return {
@@ -284,9 +303,9 @@ class FinetunePage(BaseUI):
         }
 
 
-def _grid(dataset: Dataset, trigger: str, mode: Any, captioning: bool) -> str:
+def _grid(dataset: Dataset, trigger: str, mode: Any, captioning: bool, left_out: str | None = None) -> str:
     captions = [training_caption(None, trigger, mode, captioning) for _ in dataset.images]
-    return finetune_view.picture_grid(dataset, captions)
+    return finetune_view.picture_grid(dataset, captions, left_out)
 
 
 def _set_name(paths: Sequence[Path]) -> str:

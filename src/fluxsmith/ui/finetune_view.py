@@ -7,7 +7,7 @@ from html import escape
 
 from fluxsmith.core.verdict import Verdict
 from fluxsmith.samples import SAMPLE_NAME
-from fluxsmith.services.datasets.schema import Dataset
+from fluxsmith.services.datasets.schema import Dataset, DatasetImage
 from fluxsmith.services.finetuning import Finetune
 from fluxsmith.ui import parts
 from fluxsmith.ui.curve import loss_curve
@@ -20,16 +20,17 @@ SHOWN_FINETUNES = 20
 SHOWN_ABOUT = 6
 
 
-def picture_grid(dataset: Dataset, captions: Sequence[str]) -> str:
+def picture_grid(dataset: Dataset, captions: Sequence[str], left_out: str | None = None) -> str:
     """The chosen pictures with their captions to edit.
 
     Args:
         dataset: what was chosen.
         captions: the words that each picture would be trained with if it had none of its own.
+        left_out: the picture that was just left out and may be brought back.
     """
     cells = "".join(
         f'<li><img src="{thumbnail_url(dataset.id, image.id)}" alt="{escape(image.filename, quote=True)}" '
-        f'loading="lazy" width="160" height="160"/>'
+        f'loading="lazy" width="160" height="160"/>{_leave_out(dataset, image)}'
         f'<textarea rows="2" data-edit="caption" data-image="{image.id}" '
         f'aria-label="Caption of {escape(image.filename, quote=True)}" '
         f'placeholder="{escape(words, quote=True)}">{escape(image.caption or "")}</textarea></li>'
@@ -37,11 +38,24 @@ def picture_grid(dataset: Dataset, captions: Sequence[str]) -> str:
     )
     count = len(dataset.images)
     notes = "".join(f"<p class='fs-note'>{escape(note)}</p>" for note in dataset.notes)
+    if left_out:
+        again = parts.act("Bring it back", "bring-back", kind="fs-quiet", image=left_out)
+        notes += f'<p class="fs-note" role="status">A picture is left out. {again}</p>'
     return (
         f'<div class="fs-set"><div class="fs-set-head"><strong>{escape(dataset.name)}</strong>'
         f"<span>{count} {'picture' if count == 1 else 'pictures'}</span>"
         f"{parts.act('Choose others', 'clear', kind='fs-quiet')}</div>{notes}"
         f'<ul class="fs-thumbs">{cells}</ul></div>'
+    )
+
+
+def _leave_out(dataset: Dataset, image: DatasetImage) -> str:
+    if len(dataset.images) == 1:
+        return ""
+    words = escape(f"Leave out {image.filename}", quote=True)
+    return (
+        f'<button type="button" class="fs-leave-out" data-act="leave-out" data-image="{image.id}" '
+        f'aria-label="{words}" title="Leave out">{icon("close")}</button>'
     )
 
 

@@ -85,6 +85,20 @@ def delete_dataset(dataset_id: str, services: Services, actor: CurrentActor) -> 
     return services.datasets.delete(actor, dataset_id)
 
 
+@router.delete("/datasets/{dataset_id}/images/{image_id}", tags=["Datasets"], summary="Leave a picture out")
+def leave_out(dataset_id: str, image_id: str, services: Services, actor: CurrentActor) -> Dataset:
+    """Later finetunes are made without it; it can be brought back."""
+    return services.datasets.leave_out(actor, dataset_id, image_id)
+
+
+@router.post(
+    "/datasets/{dataset_id}/images/{image_id}/restore", tags=["Datasets"], summary="Bring a picture back"
+)
+def bring_back(dataset_id: str, image_id: str, services: Services, actor: CurrentActor) -> Dataset:
+    """Undo leaving it out."""
+    return services.datasets.bring_back(actor, dataset_id, image_id)
+
+
 @router.get(
     "/datasets/{dataset_id}/images/{image_id}/thumbnail",
     tags=["Datasets"],

@@ -51,7 +51,7 @@ def with_images(session: Session, rows: Sequence[DatasetRow]) -> list[Dataset]:
     images: dict[str, list[DatasetImage]] = {row.id: [] for row in rows}
     query = (
         select(DatasetImageRow)
-        .where(DatasetImageRow.dataset_id.in_(images))
+        .where(DatasetImageRow.dataset_id.in_(images), DatasetImageRow.left_out_at.is_(None))
         .order_by(DatasetImageRow.dataset_id, DatasetImageRow.position)
     )
     for image in session.scalars(query):

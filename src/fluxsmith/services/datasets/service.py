@@ -21,7 +21,7 @@ from fluxsmith.core.storage import StorageService
 from fluxsmith.core.tables import DatasetImageRow, DatasetRow
 from fluxsmith.core.validation import ValidationService
 from fluxsmith.core.verdict import Verdict
-from fluxsmith.errors import FluxsmithError, NotFoundError
+from fluxsmith.errors import ConflictError, FluxsmithError, NotFoundError
 from fluxsmith.samples import SAMPLE_NAME, sample_files
 from fluxsmith.services.datasets import repository
 from fluxsmith.services.datasets.checks import Seen, judge
@@ -97,6 +97,38 @@ class DatasetService:
             row = _owned_image(session, actor, dataset_id, image_id)
             row.caption = text
             return repository.as_image(row)
+
+    def leave_out(self, actor: Actor, dataset_id: str, image_id: str) -> Dataset:
+        """Take one picture out of a dataset; its file stays, for earlier finetunes and for `bring_back`.
+
+        Raises:
+            NotFoundError: the dataset or the picture does not exist for the actor.
+            ConflictError: it is the last one.
+        """
+        with self._db.session() as session:
+            row = _owned_image(session, actor, dataset_id, image_id)
+            dataset_row = _owned(session, actor, dataset_id)
+            [before] = repository.with_images(session, [dataset_row])
+            if [image.id for image in before.images] == [image_id]:
+                raise ConflictError(
+                    "last-picture",
+                    "This is the last picture of the set.",
+                    hint="Delete the dataset instead, or import others.",
+                )
+            row.left_out_at = row.left_out_at or datetime.now(UTC)
+            session.flush()
+            return repository.with_images(session, [dataset_row])[0]
+
+    def bring_back(self, actor: Actor, dataset_id: str, image_id: str) -> Dataset:
+        """Undo `leave_out`: the picture returns to its place.
+
+        Raises:
+            NotFoundError: the dataset or the picture does not exist for the actor.
+        """
+        with self._db.session() as session:
+            _owned_image(session, actor, dataset_id, image_id).left_out_at = None
+            session.flush()
+            return repository.with_images(session, [_owned(session, actor, dataset_id)])[0]
 
     def delete(self, actor: Actor, dataset_id: str) -> Dataset:
         """Hide a dataset; its files stay, for finetunes that were made of it and for `restore`.
