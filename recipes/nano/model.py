@@ -18,6 +18,7 @@ from diffusers import (
 )
 from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3ForCausalLM
 
+from recipes.nano.pixels import SIDES
 from recipes.nano.tokenizer import SEQUENCE
 from recipes.nano.vae import LATENT_CHANNELS
 
@@ -37,6 +38,8 @@ CALL: dict[str, Any] = {
     "default_learning_rate": 2e-3,
     "scheduler_shift": SHIFT,
     "license": "Apache-2.0",
+    "reference_side": SIDES[0],
+    "capabilities": ["text", "image_prompt", "edit", "fill", "canny", "depth"],
 }
 
 

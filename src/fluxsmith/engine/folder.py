@@ -18,13 +18,19 @@ from fluxsmith.errors import EngineError
 
 CARD = "fluxsmith.json"
 INDEX = "model_index.json"
+CAPABILITIES = ("text", "image_prompt", "edit", "fill")
+"""What models of the `flux2` family can do: they see pictures beside the prompt. Where a card names none."""
 WEIGHED = ("transformer", "vae", "text_encoder")
 """Subfolders that hold weights."""
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """What a folder of base weights says of itself."""
+    """What a folder of base weights says of itself.
+
+    `reference_side` is the side, in pixels, of the square area at which it looks at reference pictures; None
+    for their own.
+    """
 
     path: Path
     name: str
@@ -38,6 +44,8 @@ class ModelFolder:
     license: str
     default_learning_rate: float | None
     distilled: bool
+    reference_side: int | None
+    capabilities: frozenset[str]
 
 
 def read_folder(path: Path) -> ModelFolder:
@@ -48,7 +56,7 @@ def read_folder(path: Path) -> ModelFolder:
     """
     card, index = _read_json(path / CARD), _read_json(path / INDEX)
     try:
-        rate = card.get("default_learning_rate")
+        rate, side = card.get("default_learning_rate"), card.get("reference_side")
         return ModelFolder(
             path=path,
             name=str(card["name"]),
@@ -62,6 +70,8 @@ def read_folder(path: Path) -> ModelFolder:
             license=str(card["license"]),
             default_learning_rate=None if rate is None else float(rate),
             distilled=bool(index.get("is_distilled", False)),
+            reference_side=None if side is None else int(side),
+            capabilities=frozenset(str(one) for one in card.get("capabilities", CAPABILITIES)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path / CARD, f"its entry {error} is missing or wrong") from error

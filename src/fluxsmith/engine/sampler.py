@@ -20,6 +20,17 @@ from PIL import Image
 from torch import Tensor
 
 from fluxsmith.engine.adapters import AdapterShelf, LoraUse
+from fluxsmith.engine.conditions import (
+    Conditions,
+    ControlUse,
+    FillUse,
+    composed,
+    drawn_tokens,
+    pixels,
+    read_mask,
+    read_rgb,
+    shown_references,
+)
 from fluxsmith.engine.device import choose_device, use_all_cores
 from fluxsmith.engine.families import open_model
 from fluxsmith.engine.families.base import FamilyModel
@@ -32,7 +43,10 @@ _KEPT_PROMPTS = 64
 
 @dataclass(frozen=True)
 class DrawRequest:
-    """Pictures to draw; picture i has `seed + i`. None means the model's own default."""
+    """Pictures to draw; picture i has `seed + i`. None means the model's own default.
+
+    With a `fill`, width and height are those of its picture.
+    """
 
     prompt: str
     width: int
@@ -42,6 +56,10 @@ class DrawRequest:
     steps: int | None = None
     guidance: float | None = None
     loras: tuple[LoraUse, ...] = ()
+    references: tuple[Path, ...] = ()
+    reference_strength: float = 1.0
+    control: ControlUse | None = None
+    fill: FillUse | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +156,13 @@ class Sampler:
         width, height = native_size(request.width, request.height, model.folder.native_side)
         prompt = self._prompt(request.prompt, on_message)
         shelf.use(request.loras)
+        original = _Original(request.fill) if request.fill else None
+        conditions = Conditions(
+            shown_references(
+                request.references, request.control, request.reference_strength, model.folder.reference_side
+            ),
+            original.latents(model, width, height) if original else None,
+        )
         pictures = []
         for number in range(request.count):
             drawn = model.draw(
@@ -148,8 +173,11 @@ class Sampler:
                 steps=steps,
                 guidance=guidance,
                 seed=request.seed + number,
+                conditions=conditions,
                 on_step=_counted(on_step, number * steps, request.count * steps),
             )
+            if original is not None:
+                drawn = composed(drawn, original.picture, original.mask)
             png = _png(drawn, request.width, request.height)
             pictures.append(Drawn(png, request.seed + number, width, height))
         return pictures
@@ -181,6 +209,19 @@ class Sampler:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+class _Original:
+    """The picture of a fill and its mask, in their own size."""
+
+    def __init__(self, fill: FillUse) -> None:
+        self.picture = read_rgb(fill.picture)
+        self.mask = read_mask(fill.mask, self.picture.size)
+
+    def latents(self, model: FamilyModel, width: int, height: int) -> tuple[Tensor, Tensor]:
+        """Latents at the size that is drawn, and which tokens are drawn anew."""
+        small = self.picture.resize((width, height), Image.Resampling.LANCZOS)
+        return model.encode_pictures(pixels(small))[0], drawn_tokens(self.mask, *model.grid(width, height))
 
 
 def _counted(on_step: Callable[[int, int], None], before: int, total: int) -> Callable[[int], None]:

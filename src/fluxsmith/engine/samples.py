@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from fluxsmith.engine.conditions import Conditions
 from fluxsmith.engine.events import TrainEvents
 from fluxsmith.engine.families.base import FamilyModel
 from fluxsmith.engine.files import as_storage_error
@@ -68,6 +69,7 @@ class LiveSamples:
             steps=folder.default_steps,
             guidance=folder.default_guidance,
             seed=self._spec.seed,
+            conditions=Conditions(),
             on_step=on_step,
         )
         try:

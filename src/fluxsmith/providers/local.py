@@ -72,7 +72,7 @@ class LocalProvider:
                 provider=self.name,
                 license=folder.license,
                 native_side=folder.native_side,
-                capabilities=frozenset({"text"}),
+                capabilities=folder.capabilities,
                 trainable=True,
             )
             for folder in self._folders().values()

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fluxsmith.engine.conditions import Conditions
 from fluxsmith.engine.folder import ModelFolder
 
 Grid = tuple[int, int]
@@ -68,6 +69,7 @@ class FamilyModel(Protocol):
         steps: int,
         guidance: float,
         seed: int,
+        conditions: Conditions,
         on_step: Callable[[int], None],
     ) -> Image.Image:
         """Draw one picture of a native size; `on_step` is called after each step and may raise to stop."""

@@ -21,6 +21,7 @@ from diffusers import (
 from PIL import Image
 from torch import Tensor
 
+from fluxsmith.engine.conditions import Conditions
 from fluxsmith.engine.families.base import Grid
 from fluxsmith.engine.folder import ModelFolder, check_weights
 from fluxsmith.engine.sizes import MULTIPLE
@@ -171,22 +172,34 @@ class Flux2Model:
         steps: int,
         guidance: float,
         seed: int,
+        conditions: Conditions,
         on_step: Callable[[int], None],
     ) -> Image.Image:
-        """Draw one picture by diffusers' pipeline; noise comes from a generator on the CPU."""
+        """Draw one picture by diffusers' pipeline; noise comes from a generator on the CPU.
 
-        def tell(_pipeline: Any, step: int, _timestep: Any, kept: dict[str, Any]) -> dict[str, Any]:
+        With a fill, the latents outside it are after each step those of the kept picture at that step's noise
+        level, so that what is drawn fits them (as in Lugmayr et al. 2022, RePaint, without its resampling).
+        """
+        rows, columns = self.grid(width, height)
+        channels = self.transformer.config.in_channels
+        noise = torch.randn((1, channels, rows, columns), generator=torch.Generator().manual_seed(seed))
+        kept_latents = _KeptLatents(conditions.latent_fill, noise) if conditions.latent_fill else None
+
+        def tell(pipeline: Any, step: int, _timestep: Any, kept: dict[str, Any]) -> dict[str, Any]:
+            if kept_latents is not None:
+                kept["latents"] = kept_latents.put_back(kept["latents"], pipeline.scheduler.sigmas[step + 1])
             on_step(step + 1)
             return kept
 
         drawn = self.pipeline(
+            image=list(conditions.references) or None,
+            latents=noise.to(self.dtype),
             prompt_embeds=prompt.to(self.device, self.dtype),
             negative_prompt_embeds=negative.to(self.device, self.dtype),
             width=width,
             height=height,
             num_inference_steps=steps,
             guidance_scale=guidance,
-            generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=tell,
         )
         picture: Image.Image = drawn.images[0]
@@ -215,3 +228,18 @@ class Flux2Model:
 
 def _suffixes(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(f".attn.{name}" for name in names)
+
+
+class _KeptLatents:
+    """Holds a drawing to a picture where that is not to change."""
+
+    def __init__(self, fill: tuple[Tensor, Tensor], noise: Tensor) -> None:
+        self._clean, self._drawn_anew = fill
+        self._noise: Tensor = Flux2KleinPipeline._pack_latents(noise)[0]
+
+    def put_back(self, latents: Tensor, sigma: Tensor) -> Tensor:
+        """Latents, (1, tokens, channels), with the picture's own at this noise level outside the mask."""
+        level = float(sigma)
+        kept = ((1 - level) * self._clean + level * self._noise).to(latents)
+        anew = self._drawn_anew.to(latents)
+        return anew * latents + (1 - anew) * kept

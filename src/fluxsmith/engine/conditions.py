@@ -1,0 +1,144 @@
+"""Pictures that a drawing follows: references, a control, and a picture of which a part is drawn anew.
+
+Files are plain RGB PNGs that were decoded and checked when they came in. A reference is shown to the model as
+further tokens, at the size that the model looks at references with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from fluxsmith.engine.controls import HIGH, LOW, edges, relief
+from fluxsmith.engine.sizes import native_size
+from fluxsmith.errors import EngineError
+
+
+@dataclass(frozen=True)
+class ControlUse:
+    """A picture whose edges or relief the drawing follows; `ready` if it shows just these already."""
+
+    kind: Literal["canny", "depth"]
+    path: Path
+    low: int = LOW
+    high: int = HIGH
+    ready: bool = False
+
+
+@dataclass(frozen=True)
+class FillUse:
+    """A picture that is kept, but where the mask is white: there it is drawn anew."""
+
+    picture: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a family draws by, at the model's own sizes.
+
+    Args:
+        references: pictures of any size.
+        latent_fill: (rows × columns of tokens, channels) latents of the picture to keep, and (tokens, 1) ones
+            where it is drawn anew; or None.
+    """
+
+    references: tuple[Image.Image, ...] = ()
+    latent_fill: tuple[Tensor, Tensor] | None = None
+
+
+def shown_references(
+    paths: tuple[Path, ...], control: ControlUse | None, strength: float, side: int | None
+) -> tuple[Image.Image, ...]:
+    """The pictures that the model is shown.
+
+    Args:
+        paths: of references.
+        control: followed as a last reference.
+        strength: how clearly references are seen: 1 as they are, 0 not at all, between the two they fade into
+            their own mean colour.
+        side: of the square area at which the model looks at references, in pixels; None for their own.
+
+    Raises:
+        EngineError: `picture-unreadable`.
+    """
+    pictures = [_faded(read_rgb(path), strength) for path in paths if strength > 0]
+    if control is not None:
+        pictures.append(_control(control))
+    return tuple(_sized(picture, side) for picture in pictures)
+
+
+def pixels(picture: Image.Image) -> Tensor:
+    """(1, 3, h, w) in [-1, 1]."""
+    values = torch.from_numpy(np.asarray(picture.convert("RGB"), dtype=np.float32))
+    return (values.permute(2, 0, 1) / 127.5 - 1).unsqueeze(0)
+
+
+def drawn_tokens(mask: Image.Image, rows: int, columns: int) -> Tensor:
+    """(rows × columns, 1): 1 for each token of which any pixel is drawn anew."""
+    values = torch.from_numpy(np.asarray(mask.convert("L"), dtype=np.float32)) / 255
+    most = torch.nn.functional.adaptive_max_pool2d(values[None, None], (rows, columns))
+    return (most > 0.5).float().view(-1, 1)
+
+
+def composed(drawn: Image.Image, picture: Image.Image, mask: Image.Image) -> Image.Image:
+    """The picture where the mask is black, what was drawn where it is white, a blend where it is gray."""
+    size = picture.size
+    drawn = drawn if drawn.size == size else drawn.resize(size, Image.Resampling.LANCZOS)
+    return Image.composite(drawn, picture, mask)
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """A picture whole in memory.
+
+    Raises:
+        EngineError: `picture-unreadable`.
+    """
+    return _read(path, "RGB")
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> Image.Image:
+    """A mask of the size of its picture; white is drawn anew.
+
+    Raises:
+        EngineError: `picture-unreadable`.
+    """
+    mask = _read(path, "L")
+    return mask if mask.size == size else mask.resize(size, Image.Resampling.BILINEAR)
+
+
+def _read(path: Path, mode: str) -> Image.Image:
+    try:
+        with Image.open(path) as opened:
+            return opened.convert(mode)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise EngineError(
+            "picture-unreadable", f"The picture {path.name} cannot be read.", hint="Send the request again."
+        ) from error
+
+
+def _faded(picture: Image.Image, strength: float) -> Image.Image:
+    if strength >= 1:
+        return picture
+    mean = picture.resize((1, 1), Image.Resampling.BOX).resize(picture.size)
+    return Image.blend(mean, picture, strength)
+
+
+def _control(control: ControlUse) -> Image.Image:
+    picture = read_rgb(control.path)
+    if control.ready:
+        return picture
+    return edges(picture, control.low, control.high) if control.kind == "canny" else relief(picture)
+
+
+def _sized(picture: Image.Image, side: int | None) -> Image.Image:
+    if side is None:
+        return picture
+    size = native_size(*picture.size, side)
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
