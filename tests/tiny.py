@@ -25,6 +25,7 @@ CARD = {
     "default_steps": 2,
     "default_guidance": 2.0,
     "license": "Apache-2.0",
+    "capabilities": ["text"],
 }
 _WORDS = ["a", "an", "apple", "tok", "of", "picture", "red", "blue", "pear", "icon"]
 _TEMPLATE = (

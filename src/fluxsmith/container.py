@@ -31,6 +31,9 @@ from fluxsmith.services.webhooks import Patience, WebhookService
 
 T = TypeVar("T")
 
+PICTURE_WITHIN_S = 20.0
+"""How long fetching one picture from its address may take."""
+
 
 class ServiceContainer:
     """Makes services lazily, keeps them, and closes them in reverse order.
@@ -108,7 +111,7 @@ class ServiceContainer:
             lambda: WebhookService(
                 self.db,
                 self.jobs,
-                Outbound(settings.webhook_allow_private, settings.webhook_timeout_s),
+                self._outbound(settings.webhook_timeout_s),
                 Patience(
                     settings.webhook_retry_s, settings.webhook_retry_most_s, settings.webhook_retry_for_s
                 ),
@@ -169,8 +172,12 @@ class ServiceContainer:
                 self.models,
                 self.task_limit,
                 self.safety,
+                self._outbound(PICTURE_WITHIN_S),
             ),
         )
+
+    def _outbound(self, limit_s: float) -> Outbound:
+        return Outbound(self.settings.allow_private_addresses, limit_s)
 
     def _local_provider(self) -> LocalProvider:
         limit_mb = self.settings.train_memory_limit_mb

@@ -29,7 +29,7 @@ def hooked(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterat
         tmp_path_factory.mktemp("hooked"),
         models_dir,
         environment={
-            "FLUXSMITH_WEBHOOK_ALLOW_PRIVATE": "true",
+            "FLUXSMITH_ALLOW_PRIVATE_ADDRESSES": "true",
             "FLUXSMITH_WEBHOOK_RETRY_S": "0.2",
             "FLUXSMITH_WEBHOOK_RETRY_MOST_S": "0.5",
             "FLUXSMITH_WEBHOOK_RETRY_FOR_S": str(GIVES_UP_AFTER_S),
@@ -221,7 +221,7 @@ def test_addresses_inside_are_refused_before_anything_is_made(http: TestClient) 
         answer = http.post("/v1/flux-dev", json={"prompt": "x", "webhook_url": url})
         assert (answer.status_code, answer.json()["error"]) == (422, "address-refused"), url
         assert answer.json()["detail"][0]["loc"] == ["body", "webhook_url"]
-        assert "FLUXSMITH_WEBHOOK_ALLOW_PRIVATE" in answer.json()["hint"]
+        assert "FLUXSMITH_ALLOW_PRIVATE_ADDRESSES" in answer.json()["hint"]
     assert http.get("/api/generations").json() == []
 
 

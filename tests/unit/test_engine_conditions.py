@@ -94,24 +94,25 @@ def test_references_are_seen_in_their_order_and_by_their_strength(sampler: Sampl
     assert not np.array_equal(
         draw(sampler, references=(photo, plain)), draw(sampler, references=(plain, photo))
     )
-    assert np.array_equal(draw(sampler, references=(photo,), reference_strength=0.0), alone)
-    faint = draw(sampler, references=(photo,), reference_strength=0.5)
+    assert np.array_equal(draw(sampler, image_prompts=(photo,), image_prompt_strength=0.0), alone)
+    faint = draw(sampler, image_prompts=(photo,), image_prompt_strength=0.5)
     assert not np.array_equal(faint, shown)
+    assert np.array_equal(draw(sampler, image_prompts=(photo,)), shown)
 
 
 def test_a_control_is_its_edges_or_relief_unless_it_is_ready(sampler: Sampler, photo: Path) -> None:
     canny = draw(sampler, control=ControlUse("canny", photo))
     assert not np.array_equal(canny, draw(sampler, control=ControlUse("depth", photo)))
     assert not np.array_equal(canny, draw(sampler, control=ControlUse("canny", photo, 400, 500)))
-    [edges] = shown_references((), ControlUse("canny", photo), 1.0, None)
+    [edges] = shown_references((), (), 1.0, ControlUse("canny", photo), None)
     ready = photo.with_name("edges.png")
     edges.save(ready)
     assert np.array_equal(canny, draw(sampler, control=ControlUse("canny", ready, ready=True)))
 
 
 def test_references_are_shown_at_the_models_own_size(photo: Path) -> None:
-    assert [one.size for one in shown_references((photo,), None, 1.0, 64)] == [(80, 48)]
-    assert [one.size for one in shown_references((photo,), None, 1.0, None)] == [(160, 120)]
+    assert [one.size for one in shown_references((photo,), (), 1.0, None, 64)] == [(80, 48)]
+    assert [one.size for one in shown_references((photo,), (), 1.0, None, None)] == [(160, 120)]
 
 
 def test_a_token_is_drawn_anew_if_any_of_its_pixels_is() -> None:

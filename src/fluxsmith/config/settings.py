@@ -82,10 +82,10 @@ class Settings(BaseSettings):
         description="What looks at prompts that come with a safety tolerance: words (a short list), none, or "
         "the name of a plug-in.",
     )
-    webhook_allow_private: bool = Field(
+    allow_private_addresses: bool = Field(
         False,
-        description="Whether webhooks may go to private, loopback and link-local addresses; true lets "
-        "whoever may send requests reach your own network.",
+        description="Whether webhooks, and pictures named by their address, may be at private, loopback and "
+        "link-local addresses; true lets whoever may send requests reach your own network.",
     )
     webhook_timeout_s: float = Field(
         10,

@@ -35,9 +35,13 @@ from fluxsmith.contract.inputs_today import (
     FluxKontextInputs,
 )
 
-NEEDED_CAPABILITY: dict[str, str] = {
+PICTURE_FIELDS: dict[str, str] = {
     "image_prompt": "image_prompt",
     **dict.fromkeys(("input_image", *(f"input_image_{number}" for number in range(2, 9))), "edit"),
+}
+"""Fields that, on whichever endpoint, hold a picture, with what it is used for."""
+NEEDED_CAPABILITY: dict[str, str] = {
+    **PICTURE_FIELDS,
     "raw": "raw",
     "interval": "interval",
 }

@@ -86,6 +86,26 @@ def read_picture(data: bytes, filename: str) -> DecodedPicture:
     return DecodedPicture(png, out_width, out_height, hashlib.sha256(png).hexdigest(), _notes(data, source))
 
 
+def open_picture(data: bytes, filename: str) -> Any:
+    """A picture as libvips' image, upright, with its alpha; decoded when it is used.
+
+    Raises:
+        ValidationError: `picture-empty`, `picture-unknown`, `picture-too-large`, `picture-too-small`
+            or `picture-damaged`.
+    """
+    if not data:
+        raise _refused("picture-empty", f"'{filename}' is empty (0 bytes).", "Choose the original file.")
+    kind = picture_format(data)
+    if kind is None:
+        _refuse_unknown(data, filename)
+    try:
+        source = _load(data, kind)
+        _check_size(source.width, source.height, filename)
+        return source.copy_memory().autorot()
+    except pyvips.Error as error:
+        raise _damaged(kind, filename) from error
+
+
 @dataclass(frozen=True)
 class FittedPicture:
     """A picture drawn elsewhere, brought to the size that was asked for, and the size it came in."""

@@ -11,7 +11,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,7 +29,7 @@ Resolve = Callable[[str, int], Sequence[str]]
 METADATA = frozenset({ipaddress.ip_address("168.63.129.16")})
 """Addresses of clouds' own services in public ranges (Azure's); the others are link-local or private."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-ALLOW = "FLUXSMITH_WEBHOOK_ALLOW_PRIVATE=true allows addresses inside the server's own network."
+ALLOW = "FLUXSMITH_ALLOW_PRIVATE_ADDRESSES=true allows addresses inside the server's own network."
 
 
 def is_public(address: str) -> bool:
@@ -86,7 +88,6 @@ class Outbound:
             raise ValidationError(
                 "address-refused",
                 f"{field} must not have a user name or a password in it.",
-                hint="Give a webhook_secret; it signs what is sent.",
                 field=field,
             )
         if not self._allow_private and (_is_local_name(host) or not _public_if_literal(host)):
@@ -104,16 +105,52 @@ class Outbound:
             PermissionDenied: the name stands for an address that is not public.
             APIError: nobody answered, or not in time.
         """
+        with self._exchange("POST", url, headers, body) as answer:
+            return answer.status
+
+    def get(self, url: str, *, field: str, most_bytes: int) -> bytes:
+        """What lies at an address, read no further than to `most_bytes`; redirects are not followed.
+
+        Raises:
+            ValidationError: as `check`; or nothing of use lies there, or it is too large.
+            PermissionDenied: the name stands for an address that is not public.
+            APIError: nobody answered, or not in time.
+        """
+        self.check(url, field=field)
+        with self._exchange("GET", url, {"host": urlsplit(url).netloc}, b"") as answer:
+            if answer.status != HTTPStatus.OK:
+                raise ValidationError(
+                    "nothing-there",
+                    f"{field} leads to no file: its server answered {answer.status}.",
+                    hint="Give the file's own address; redirects are not followed.",
+                    field=field,
+                )
+            read = bytearray()
+            for chunk in answer.iter_stream():
+                read += chunk
+                if len(read) > most_bytes:
+                    raise ValidationError(
+                        "file-too-large",
+                        f"{field} leads to a file of more than {most_bytes // 1_000_000} MB.",
+                        hint="Send a smaller one.",
+                        field=field,
+                    )
+            return bytes(read)
+
+    @contextmanager
+    def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Iterator[httpcore.Response]:
         backend = _Backend(self.addresses, time.monotonic() + self._limit_s)
         waits = dict.fromkeys(("connect", "read", "write", "pool"), self._limit_s)
         try:
             with (
                 httpcore.ConnectionPool(network_backend=backend, max_connections=1) as pool,
                 pool.stream(
-                    "POST", url, headers=list(headers.items()), content=body, extensions={"timeout": waits}
+                    method, url, headers=list(headers.items()), content=body, extensions={"timeout": waits}
                 ) as answer,
             ):
-                return answer.status
+                yield answer
         except httpcore.TimeoutException as error:
             raise APIError("remote-slow", f"No answer within {self._limit_s:g} seconds.") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:

@@ -178,6 +178,7 @@ class GenerationRow(Table):
     provider: Mapped[str] = mapped_column(String(32))
     model_id: Mapped[str] = mapped_column(String(200))
     request: Mapped[dict[str, Any]]
+    pictures: Mapped[list[Any]]
     outputs: Mapped[list[Any]]
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]

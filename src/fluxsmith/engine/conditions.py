@@ -54,21 +54,27 @@ class Conditions:
 
 
 def shown_references(
-    paths: tuple[Path, ...], control: ControlUse | None, strength: float, side: int | None
+    references: tuple[Path, ...],
+    image_prompts: tuple[Path, ...],
+    strength: float,
+    control: ControlUse | None,
+    side: int | None,
 ) -> tuple[Image.Image, ...]:
-    """The pictures that the model is shown.
+    """The pictures that the model is shown, in this order.
 
     Args:
-        paths: of references.
-        control: followed as a last reference.
-        strength: how clearly references are seen: 1 as they are, 0 not at all, between the two they fade into
-            their own mean colour.
+        references: as they are.
+        image_prompts: as clearly as `strength` says.
+        strength: 1 shows image prompts as they are, 0 not at all; between the two they fade into their own
+            mean colour.
+        control: its edges or relief.
         side: of the square area at which the model looks at references, in pixels; None for their own.
 
     Raises:
         EngineError: `picture-unreadable`.
     """
-    pictures = [_faded(read_rgb(path), strength) for path in paths if strength > 0]
+    pictures = [read_rgb(path) for path in references]
+    pictures += [_faded(read_rgb(path), strength) for path in image_prompts if strength > 0]
     if control is not None:
         pictures.append(_control(control))
     return tuple(_sized(picture, side) for picture in pictures)

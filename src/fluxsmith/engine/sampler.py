@@ -57,7 +57,8 @@ class DrawRequest:
     guidance: float | None = None
     loras: tuple[LoraUse, ...] = ()
     references: tuple[Path, ...] = ()
-    reference_strength: float = 1.0
+    image_prompts: tuple[Path, ...] = ()
+    image_prompt_strength: float = 1.0
     control: ControlUse | None = None
     fill: FillUse | None = None
 
@@ -159,7 +160,11 @@ class Sampler:
         original = _Original(request.fill) if request.fill else None
         conditions = Conditions(
             shown_references(
-                request.references, request.control, request.reference_strength, model.folder.reference_side
+                request.references,
+                request.image_prompts,
+                request.image_prompt_strength,
+                request.control,
+                model.folder.reference_side,
             ),
             original.latents(model, width, height) if original else None,
         )

@@ -177,6 +177,47 @@ class RemoteLora:
 
 
 @dataclass(frozen=True)
+class Control:
+    """A picture whose edges or relief is followed; `ready` if it shows just these already.
+
+    `low` and `high` are the thresholds of Canny's edges, 0 to 500.
+    """
+
+    kind: Literal["canny", "depth"]
+    path: Path
+    low: int
+    high: int
+    ready: bool
+
+
+@dataclass(frozen=True)
+class Fill:
+    """A picture that is kept, but where its mask is white; both PNG files of one size."""
+
+    picture: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Pictures that a drawing follows: plain RGB PNG files.
+
+    Args:
+        references: to be edited, in the order in which a prompt may speak of them.
+        image_prompts: to draw something like.
+        image_prompt_strength: how clearly image prompts are seen, 0 to 1.
+        control: what gives the shapes.
+        fill: what is kept.
+    """
+
+    references: tuple[Path, ...] = ()
+    image_prompts: tuple[Path, ...] = ()
+    image_prompt_strength: float = 1.0
+    control: Control | None = None
+    fill: Fill | None = None
+
+
+@dataclass(frozen=True)
 class GenerationTask:
     """One request for pictures of exactly `width` × `height` pixels.
 
@@ -194,6 +235,7 @@ class GenerationTask:
     guidance: float | None = None
     adapters: tuple[Adapter, ...] = ()
     remote_lora: RemoteLora | None = None
+    followed: Followed = field(default_factory=Followed)
 
 
 @dataclass(frozen=True)

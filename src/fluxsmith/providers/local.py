@@ -147,6 +147,7 @@ class LocalProvider:
         """
         wait_asleep()
         from fluxsmith.engine.adapters import LoraUse
+        from fluxsmith.engine.conditions import ControlUse, FillUse
         from fluxsmith.engine.sampler import DrawRequest
 
         def on_step(step: int, total: int) -> None:
@@ -156,6 +157,8 @@ class LocalProvider:
 
         folder = self._folder(task.base_model)
         report.progress("Loading the model", 0, 1)
+        followed = task.followed
+        control, fill = followed.control, followed.fill
         request = DrawRequest(
             prompt=task.prompt,
             width=task.width,
@@ -165,6 +168,13 @@ class LocalProvider:
             steps=task.steps,
             guidance=task.guidance,
             loras=tuple(LoraUse(lora.id, lora.path, lora.strength) for lora in task.adapters),
+            references=followed.references,
+            image_prompts=followed.image_prompts,
+            image_prompt_strength=followed.image_prompt_strength,
+            control=ControlUse(control.kind, control.path, control.low, control.high, control.ready)
+            if control
+            else None,
+            fill=FillUse(fill.picture, fill.mask) if fill else None,
         )
         drawn = self._hot_sampler().draw(folder.path, request, on_step, report.message)
         return [Picture(one.png, one.seed, one.native_width, one.native_height) for one in drawn]

@@ -166,6 +166,18 @@ def drawn_picture(generation_id: str, index: int, services: Services, actor: Cur
     return FileResponse(path, media_type="image/png", headers={"x-content-type-options": "nosniff"})
 
 
+@router.get(
+    "/generations/{generation_id}/followed/{index}",
+    tags=["Generations"],
+    summary="A picture that was followed",
+    response_class=FileResponse,
+)
+def followed_picture(generation_id: str, index: int, services: Services, actor: CurrentActor) -> FileResponse:
+    """The PNG of one of the pictures that a generation follows, as it was kept."""
+    path = services.inference.followed(actor, generation_id, index)
+    return FileResponse(path, media_type="image/png", headers={"x-content-type-options": "nosniff"})
+
+
 @router.get("/models", tags=["Models"], summary="All models")
 def list_models(services: Services, actor: CurrentActor) -> list[Model]:
     """Base models first, then finetuned ones, newest first."""

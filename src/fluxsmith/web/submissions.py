@@ -13,14 +13,14 @@ from typing import Any
 from fluxsmith.container import ServiceContainer
 from fluxsmith.contract.aspect import size_of
 from fluxsmith.contract.base import Notified
-from fluxsmith.contract.endpoints import Endpoint
+from fluxsmith.contract.endpoints import PICTURE_FIELDS, Endpoint
 from fluxsmith.contract.inputs import FinetuneInputs
 from fluxsmith.core.actor import Actor
 from fluxsmith.core.archives import read_base64
 from fluxsmith.core.jobs import Companion
 from fluxsmith.core.logging import get_logger
 from fluxsmith.core.validation import ValidationService
-from fluxsmith.errors import FluxsmithError, NotFoundError, UnsupportedError
+from fluxsmith.errors import FluxsmithError, NotFoundError, UnsupportedError, ValidationError
 from fluxsmith.services.datasets import Upload
 from fluxsmith.services.finetuning import Finetune, FinetuneRequest
 from fluxsmith.services.inference import Generation, GenerationRequest
@@ -29,6 +29,7 @@ from fluxsmith.services.models import Model
 
 MOST_PICTURES = 20  # what BFL takes in one zip
 AUTOMATIC_SIDE_PX = 1024  # what BFL draws when no size is asked for
+LOW, HIGH = 50, 200  # BFL's thresholds of canny, where null is sent
 
 _log = get_logger(__name__)
 
@@ -54,8 +55,7 @@ def submit_generation(
     """
     with _in_bfl_names():
         webhook = _webhook(services, actor, body, base)
-        request = generation_request(endpoint, body, services.settings.model)
-        model = services.models.get(actor, request.model)
+        model = services.models.get(actor, getattr(body, "finetune_id", services.settings.model))
         if endpoint.finetuned and model.kind != "lora":
             raise NotFoundError(
                 "model-not-found",
@@ -64,6 +64,7 @@ def submit_generation(
                 field="finetune_id",
             )
         _refuse_lacking(endpoint, body, model, services.models.list(actor))
+        request = generation_request(endpoint, body, model.id)
         generation = services.inference.generate(actor, request, webhook)
     _log.info("Accepted a task.", job_id=generation.id, user=actor.id, endpoint=endpoint.path)
     return generation
@@ -92,8 +93,8 @@ def submit_finetune(services: ServiceContainer, actor: Actor, body: FinetuneInpu
     return started
 
 
-def generation_request(endpoint: Endpoint, body: Notified, base_model: str) -> GenerationRequest:
-    """The service's request for a body of any generation endpoint.
+def generation_request(endpoint: Endpoint, body: Notified, model: str) -> GenerationRequest:
+    """The service's request for a body of any generation endpoint, to be drawn with a model.
 
     Seeds may be any whole number on the wire; ours have 32 bits, so the rest is cut off. The answer
     tells the seed that was used, and either draws the same picture again.
@@ -101,8 +102,10 @@ def generation_request(endpoint: Endpoint, body: Notified, base_model: str) -> G
     given = body.model_dump()
     seed = given.get("seed")
     width, height = _size(endpoint, given)
+    pictures = list(_pictures(endpoint, given))
+    margins = {side: given.get(side) or 0 for side in ("top", "bottom", "left", "right")}
     values = {
-        "model": given.get("finetune_id", base_model),
+        "model": model,
         "prompt": given.get("prompt") or "",
         "prompt_upsampling": given.get("prompt_upsampling") or False,
         "width": width,
@@ -113,6 +116,12 @@ def generation_request(endpoint: Endpoint, body: Notified, base_model: str) -> G
         "strength": given.get("finetune_strength", 1.0),
         "output_format": given.get("output_format") or "jpeg",
         "safety_tolerance": given["safety_tolerance"],
+        "pictures": pictures,
+        "image_prompt_strength": given.get("image_prompt_strength", 1.0),
+        "canny_low_threshold": _given(given, "canny_low_threshold", LOW),
+        "canny_high_threshold": _given(given, "canny_high_threshold", HIGH),
+        "expand": margins if "top" in given else None,
+        "size_from_picture": bool(pictures) and not _sized(given),
     }
     return ValidationService().parse(GenerationRequest, values)
 
@@ -135,6 +144,33 @@ def finetune_request(body: FinetuneInputs, base_model: str) -> FinetuneRequest:
         },
     }
     return ValidationService().parse(FinetuneRequest, values)
+
+
+def _pictures(endpoint: Endpoint, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The pictures of a body with their use; empty text is no picture.
+
+    A control that is ready takes the place of the one that it would be made from.
+    """
+    ready = given.get("preprocessed_image")
+    for field, capability in {**PICTURE_FIELDS, **endpoint.needs}.items():
+        data = given.get(field)
+        declared = endpoint.body.model_fields.get(field)
+        if declared is not None and declared.is_required() and not data:
+            raise ValidationError("picture-missing", f"{field} must hold a picture.", field=field)
+        if not data or (field == "control_image" and ready):
+            continue
+        role = "mask" if field == "mask" else capability
+        yield {"role": role, "data": data, "preprocessed": field == "preprocessed_image"}
+
+
+def _sized(given: Mapping[str, Any]) -> bool:
+    """Whether a body says how large the drawing is to be."""
+    return bool(given.get("width") or given.get("height") or given.get("aspect_ratio"))
+
+
+def _given(given: Mapping[str, Any], field: str, otherwise: int) -> int:
+    value = given.get(field)
+    return otherwise if value is None else value
 
 
 @contextmanager

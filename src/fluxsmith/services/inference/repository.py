@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,19 +10,25 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fluxsmith.core.tables import GenerationRow
-from fluxsmith.services.inference.schema import GenerationRequest
+from fluxsmith.services.inference.schema import GenerationRequest, UsedPicture
 
 
 def insert(
-    session: Session, generation_id: str, owner_id: str, provider: str, request: GenerationRequest
+    session: Session,
+    generation_id: str,
+    owner_id: str,
+    provider: str,
+    request: GenerationRequest,
+    pictures: Sequence[UsedPicture],
 ) -> GenerationRow:
-    """Write a new generation."""
+    """Write a new generation; the pictures that it follows are in storage, not in the row."""
     row = GenerationRow(
         id=generation_id,
         owner_id=owner_id,
         provider=provider,
         model_id=request.model,
-        request=request.model_dump(mode="json"),
+        request=request.model_dump(mode="json", exclude={"pictures", "expand", "size_from_picture"}),
+        pictures=[picture.model_dump() for picture in pictures],
         outputs=[],
         created_at=datetime.now(UTC),
     )

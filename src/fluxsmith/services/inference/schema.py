@@ -11,13 +11,55 @@ from fluxsmith.core.jobs import Job
 
 MAX_PROMPT_CHARACTERS = 10_000
 MAX_SEED = 2**32 - 1
+MIN_SIDE = 64
 MAX_SIDE = 4096
 MAX_PIXELS = 4_300_000  # 21:9 at four megapixels, sides rounded
+MAX_MARGIN = 2048
+MAX_INPUT_PICTURES = 10
 OutputFormat = Literal["jpeg", "png"]
+PictureRole = Literal["image_prompt", "edit", "fill", "mask", "canny", "depth"]
+CONTROLS = ("canny", "depth")
+
+
+class InputPicture(BaseModel):
+    """A picture that the drawing follows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: PictureRole = Field(
+        title="Use",
+        description="image_prompt: draw something like it. edit: change it as the prompt says. fill: draw "
+        "its masked part anew. mask: white where that is. canny, depth: follow its edges, its relief.",
+    )
+    data: str = Field(
+        min_length=1, title="Picture", description="JPG, PNG or WebP as base64, or its address (https://…)."
+    )
+    preprocessed: bool = Field(
+        False,
+        title="Ready",
+        description="The picture of a canny or depth control shows edges or relief already.",
+    )
+
+    @model_validator(mode="after")
+    def _only_controls_are_preprocessed(self) -> InputPicture:
+        if self.preprocessed and self.role not in CONTROLS:
+            raise ValueError("Only the picture of a canny or depth control can be ready already")
+        return self
+
+
+class ExpandMargins(BaseModel):
+    """Pixels to draw beyond a picture's sides."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    top: int = Field(0, ge=0, le=MAX_MARGIN, title="Top", description="Pixels.")
+    bottom: int = Field(0, ge=0, le=MAX_MARGIN, title="Bottom", description="Pixels.")
+    left: int = Field(0, ge=0, le=MAX_MARGIN, title="Left", description="Pixels.")
+    right: int = Field(0, ge=0, le=MAX_MARGIN, title="Right", description="Pixels.")
 
 
 class GenerationRequest(BaseModel):
-    """Pictures to draw: with what, of what, how large, how many."""
+    """Pictures to draw: with what, of what, how large, how many, and after which pictures."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -32,8 +74,8 @@ class GenerationRequest(BaseModel):
         title="Enrich the prompt",
         description="Adds words for light, composition and detail that the prompt lacks, by a template.",
     )
-    width: int = Field(512, ge=64, le=MAX_SIDE, title="Width", description="Pixels.")
-    height: int = Field(512, ge=64, le=MAX_SIDE, title="Height", description="Pixels.")
+    width: int = Field(512, ge=MIN_SIDE, le=MAX_SIDE, title="Width", description="Pixels.")
+    height: int = Field(512, ge=MIN_SIDE, le=MAX_SIDE, title="Height", description="Pixels.")
     seed: int | None = Field(
         None,
         ge=0,
@@ -70,6 +112,34 @@ class GenerationRequest(BaseModel):
         description="0 refuses most prompts, 6 the fewest; empty checks nothing.",
     )
 
+    pictures: tuple[InputPicture, ...] = Field(
+        (),
+        max_length=MAX_INPUT_PICTURES,
+        title="Pictures to follow",
+        description="Each with its use; what the model cannot do is refused.",
+    )
+    image_prompt_strength: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        title="Image prompt strength",
+        description="How clearly image prompts are seen: 1 as they are, 0 not at all.",
+    )
+    canny_low_threshold: int = Field(
+        50, ge=0, le=500, title="Low threshold", description="Of edges that go on with a line."
+    )
+    canny_high_threshold: int = Field(
+        200, ge=0, le=500, title="High threshold", description="Of edges that begin a line."
+    )
+    expand: ExpandMargins | None = Field(
+        None, title="Expand", description="Draw the picture of a fill further at its sides, unmasked."
+    )
+    size_from_picture: bool = Field(
+        False,
+        title="Size of the picture",
+        description="Draw as large as the first picture to follow; a fill always is.",
+    )
+
     @field_validator("prompt")
     @classmethod
     def _no_nul(cls, value: str) -> str:
@@ -84,6 +154,30 @@ class GenerationRequest(BaseModel):
                 f"Width × height must be at most {MAX_PIXELS:,} pixels, not {self.width * self.height:,}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _pictures_fit_together(self) -> GenerationRequest:
+        roles = [picture.role for picture in self.pictures]
+        for role in ("fill", "mask"):
+            if roles.count(role) > 1:
+                raise ValueError(f"Only one picture can be a {role}")
+        if sum(role in CONTROLS for role in roles) > 1:
+            raise ValueError("Only one picture can be a control (canny or depth)")
+        if "fill" not in roles and ("mask" in roles or self.expand):
+            raise ValueError("A mask, or margins to expand by, need a picture to fill")
+        if self.expand and "mask" in roles:
+            raise ValueError("A picture is either expanded or filled by a mask")
+        return self
+
+
+class UsedPicture(BaseModel):
+    """A picture that a drawing followed, as it was kept."""
+
+    model_config = ConfigDict(frozen=True)
+
+    role: PictureRole
+    storage_key: str
+    preprocessed: bool = False
 
 
 class Output(BaseModel):
@@ -116,6 +210,10 @@ class Generation(BaseModel):
     guidance: float | None
     strength: float
     output_format: OutputFormat
+    image_prompt_strength: float
+    canny_low_threshold: int
+    canny_high_threshold: int
+    pictures: tuple[UsedPicture, ...]
     outputs: tuple[Output, ...]
     created_at: datetime
     job: Job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,7 @@ from fluxsmith.core.actor import Actor
 from fluxsmith.core.database import Database
 from fluxsmith.core.jobs import Companion, Job, JobContext, JobQueue
 from fluxsmith.core.moderation import SafetyChecker
+from fluxsmith.core.outbound import Outbound
 from fluxsmith.core.storage import StorageService
 from fluxsmith.core.tables import GenerationRow
 from fluxsmith.core.task_limit import TaskLimit
@@ -19,14 +21,25 @@ from fluxsmith.errors import ConflictError, NotFoundError, UnsupportedError, Val
 from fluxsmith.providers.base import (
     Adapter,
     BaseModelInfo,
+    Control,
+    Fill,
+    Followed,
     GenerationTask,
     LoraPlace,
     Picture,
+    Provider,
     RemoteLora,
 )
 from fluxsmith.providers.registry import ProviderRegistry
 from fluxsmith.services.inference import repository
-from fluxsmith.services.inference.schema import MAX_SEED, Generation, GenerationRequest, Output
+from fluxsmith.services.inference.pictures import MOST_BYTES, folder_of, take_in
+from fluxsmith.services.inference.schema import (
+    MAX_SEED,
+    Generation,
+    GenerationRequest,
+    Output,
+    UsedPicture,
+)
 from fluxsmith.services.inference.upsampling import upsample
 
 REQUEST_MODERATED = "request-moderated"
@@ -51,6 +64,7 @@ class InferenceService:
         loras: Loras,
         limit: TaskLimit,
         safety: SafetyChecker,
+        outbound: Outbound,
     ) -> None:
         self._db = db
         self._storage = storage
@@ -59,6 +73,7 @@ class InferenceService:
         self._loras = loras
         self._limit = limit
         self._safety = safety
+        self._outbound = outbound
 
     def generate(
         self, actor: Actor, request: GenerationRequest, companion: Companion | None = None
@@ -73,13 +88,36 @@ class InferenceService:
         Raises:
             NotFoundError: the model does not exist for the actor.
             ConflictError: the model was deleted, or is still being trained.
-            UnsupportedError: the model draws only with a LoRA.
+            UnsupportedError: the model draws only with a LoRA, or cannot follow such pictures.
+            ValidationError: a picture to follow cannot be used.
             TaskLimitError: too many tasks of the actor wait or run.
         """
-        provider = self._providers.get(self._drawable(actor, request.model).provider)
+        base = self._drawable(actor, request.model)
+        self._refuse_lacking(base, request)
+        provider = self._providers.get(base.provider)
         if request.seed is None:
             request = request.model_copy(update={"seed": secrets.randbelow(MAX_SEED + 1)})
+        intake = take_in(request, self._fetch)
+        if intake.size is not None:
+            request = request.model_copy(update={"width": intake.size[0], "height": intake.size[1]})
         generation_id = str(uuid.uuid4())
+        pictures = intake.store(self._storage, generation_id)
+        try:
+            self._insert(actor, generation_id, provider, request, pictures, companion)
+        except BaseException:
+            self._storage.delete_prefix(folder_of(generation_id))
+            raise
+        return self.get(actor, generation_id)
+
+    def _insert(
+        self,
+        actor: Actor,
+        generation_id: str,
+        provider: Provider,
+        request: GenerationRequest,
+        pictures: Sequence[UsedPicture],
+        companion: Companion | None,
+    ) -> None:
         with self._db.session() as session:
             self._limit.admit(session, actor.id)
             self._jobs.enqueue(
@@ -89,10 +127,24 @@ class InferenceService:
                 kind="generate",
                 queue="io" if provider.remote else "generate",
             )
-            repository.insert(session, generation_id, actor.id, provider.name, request)
+            repository.insert(session, generation_id, actor.id, provider.name, request, pictures)
             if companion is not None:
                 companion(session, generation_id)
-        return self.get(actor, generation_id)
+
+    def _fetch(self, url: str) -> bytes:
+        return self._outbound.get(url, field="pictures", most_bytes=MOST_BYTES)
+
+    def _refuse_lacking(self, base: BaseModelInfo, request: GenerationRequest) -> None:
+        for picture in request.pictures:
+            capability = "fill" if picture.role == "mask" else picture.role
+            if capability not in base.capabilities:
+                able = [one.name for one in self._providers.models() if capability in one.capabilities]
+                raise UnsupportedError(
+                    "capability-missing",
+                    f"The model '{base.title}' cannot do what the picture asks for ({capability}).",
+                    hint=f"Models that can: {', '.join(able)}." if able else "No model here can.",
+                    field="pictures",
+                )
 
     def get(self, actor: Actor, generation_id: str) -> Generation:
         """One generation.
@@ -145,6 +197,18 @@ class InferenceService:
             raise NotFoundError("picture-not-found", f"There is no picture {index} in this generation.")
         return self._storage.local_path(outputs[index].storage_key)
 
+    def followed(self, actor: Actor, generation_id: str, index: int) -> Path:
+        """The PNG file of one of the pictures that a generation follows.
+
+        Raises:
+            NotFoundError: there is no such generation or picture.
+            StorageError: the file has vanished.
+        """
+        pictures = self.get(actor, generation_id).pictures
+        if not 0 <= index < len(pictures):
+            raise NotFoundError("picture-not-found", f"This generation follows no picture {index}.")
+        return self._storage.local_path(pictures[index].storage_key)
+
     def carry_out(self, ctx: JobContext) -> None:
         """Draw: the handler of the job. May be called again after a crash."""
         with self._db.reading() as session:
@@ -196,6 +260,30 @@ class InferenceService:
             guidance=request.guidance,
             adapters=(Adapter(request.model, place.path, strength),) if place.path else (),
             remote_lora=RemoteLora(place.remote_id, strength) if place.remote_id else None,
+            followed=self._followed(row, request),
+        )
+
+    def _followed(self, row: GenerationRow, request: GenerationRequest) -> Followed:
+        used = [UsedPicture.model_validate(picture) for picture in row.pictures]
+        paths = [(one, self._storage.local_path(one.storage_key)) for one in used]
+        controls = [
+            Control(
+                one.role,
+                path,
+                request.canny_low_threshold,
+                request.canny_high_threshold,
+                one.preprocessed,
+            )
+            for one, path in paths
+            if one.role == "canny" or one.role == "depth"
+        ]
+        whole = {one.role: path for one, path in paths}
+        return Followed(
+            references=tuple(path for one, path in paths if one.role == "edit"),
+            image_prompts=tuple(path for one, path in paths if one.role == "image_prompt"),
+            image_prompt_strength=request.image_prompt_strength,
+            control=controls[0] if controls else None,
+            fill=Fill(whole["fill"], whole["mask"]) if "fill" in whole else None,
         )
 
     def _place(self, owner_id: str, model: str) -> LoraPlace:
@@ -235,7 +323,8 @@ def _generation(row: GenerationRow, job: Job) -> Generation:
         id=row.id,
         seed=_seed(request),
         outputs=tuple(Output.model_validate(output) for output in row.outputs),
+        pictures=tuple(UsedPicture.model_validate(picture) for picture in row.pictures),
         created_at=row.created_at,
         job=job,
-        **request.model_dump(exclude={"seed"}),
+        **request.model_dump(exclude={"seed", "pictures", "expand", "safety_tolerance", "size_from_picture"}),
     )
