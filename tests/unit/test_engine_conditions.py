@@ -111,8 +111,16 @@ def test_a_control_is_its_edges_or_relief_unless_it_is_ready(sampler: Sampler, p
 
 
 def test_references_are_shown_at_the_models_own_size(photo: Path) -> None:
-    assert [one.size for one in shown_references((photo,), (), 1.0, None, 64)] == [(80, 48)]
-    assert [one.size for one in shown_references((photo,), (), 1.0, None, None)] == [(160, 120)]
+    def size(path: Path, side: int | None) -> tuple[int, int]:
+        [shown] = shown_references((path,), (), 1.0, None, side)
+        return shown.size
+
+    assert size(photo, 64) == (80, 64)
+    assert size(photo, None) == (160, 120)
+    tall = photo.with_name("tall.png")
+    Image.new("RGB", (20, 400), "teal").save(tall)
+    assert size(tall, None) == (64, 256)
+    assert size(tall, 128) == (128, 512)
 
 
 def test_a_token_is_drawn_anew_if_any_of_its_pixels_is() -> None:

@@ -12,12 +12,15 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from fluxsmith.engine.controls import HIGH, LOW, edges, relief
-from fluxsmith.engine.sizes import native_size
+from fluxsmith.engine.sizes import MULTIPLE
 from fluxsmith.errors import EngineError
+
+_LEAST_SIDE, _MOST_ASPECT = 64, 4
+"""References that diffusers' pipeline takes; it would go to 8:1, of which a model sees little."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def shown_references(
         strength: 1 shows image prompts as they are, 0 not at all; between the two they fade into their own
             mean colour.
         control: its edges or relief.
-        side: of the square area at which the model looks at references, in pixels; None for their own.
+        side: the shorter one at which the model looks at references, in pixels; None for their own.
 
     Raises:
         EngineError: `picture-unreadable`.
@@ -144,7 +147,11 @@ def _control(control: ControlUse) -> Image.Image:
 
 
 def _sized(picture: Image.Image, side: int | None) -> Image.Image:
-    if side is None:
+    """A reference as large as the model looks at it, and as large and square as the pipeline takes it."""
+    shorter, longer = min(picture.size), max(picture.size)
+    wanted = side or max(shorter, _LEAST_SIDE)
+    if wanted == shorter and longer <= _MOST_ASPECT * shorter:
         return picture
-    size = native_size(*picture.size, side)
-    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
+    along = min(round(longer * wanted / shorter / MULTIPLE) * MULTIPLE, _MOST_ASPECT * wanted)
+    size = (along, wanted) if picture.width > picture.height else (wanted, along)
+    return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)

@@ -28,8 +28,7 @@ WEIGHED = ("transformer", "vae", "text_encoder")
 class ModelFolder:
     """What a folder of base weights says of itself.
 
-    `reference_side` is the side, in pixels, of the square area at which it looks at reference pictures; None
-    for their own.
+    `reference_side` is the shorter side, in pixels, at which it looks at references; None for their own.
     """
 
     path: Path
