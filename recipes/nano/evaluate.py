@@ -49,7 +49,7 @@ PROMPTS = 600
 FINETUNES = 20
 LINEUP = 200
 STYLE_SHOWN, STYLE_ASKED = 20, 50
-STYLE_FITTED, STYLE_JUDGED = 240, 120
+STYLE_FITTED, STYLE_JUDGED = 160, 80
 """Things that nano does not know: how many the judge of styles is fitted to, and on how many it is tried."""
 PRIOR_PROMPTS = 5
 """After each finetune of a new thing: prompts without its trigger word."""
@@ -103,14 +103,15 @@ def evaluate(work: Workplace, weights: Path) -> list[Row]:
     started = time.monotonic()
     bench = open_bench(work, weights)
     torch.set_num_threads(work.processes)
+    examples = style_examples(bench)
     shipped = sum(path.stat().st_size for path in weights.rglob("*") if path.is_file())
     rows = [
         measured("size of everything shipped", shipped / 1e6, "MB", at_most=40),
         measured("round trip of held-out icons", _psnr(bench), "dB", at_least=28),
         measured("things it knows, in three styles", len(bench.things), "things", at_least=400),
-        *_knowledge(bench),
+        *_knowledge(bench, examples),
         *_new_things(bench),
-        *_new_styles(bench),
+        *_new_styles(bench, examples),
         *_times(bench),
         _image_prompts(bench),
     ]
@@ -135,7 +136,7 @@ def ask(things: list[Thing], count: int, seed: int) -> list[tuple[int, str]]:
     return asked[:count]
 
 
-def _knowledge(bench: Bench) -> list[Row]:
+def _knowledge(bench: Bench, examples: list[StyleExamples]) -> list[Row]:
     """Right things and right styles, and what the same measures say of pictures that know nothing."""
     asked = ask(bench.things, bench.work.count(PROMPTS, 20), seed=3)
     made = draw_asked(bench, asked)
@@ -145,7 +146,7 @@ def _knowledge(bench: Bench) -> list[Row]:
         "a constant picture": torch.zeros_like(made),
         "pictures of shuffled prompts": made[torch.randperm(len(made), generator=generator)],
     }
-    judge, real = style_judge(bench, STYLES)
+    judge, real = style_judge(examples[: len(STYLES)])
     wanted = torch.tensor([STYLES.index(style) for _, style in asked])
     found = thing_ranks(bench, made, asked)
     rows = [
@@ -177,32 +178,36 @@ def thing_ranks(bench: Bench, made: Tensor, asked: list[tuple[int, str]]) -> Ten
     return result
 
 
-def style_judge(bench: Bench, styles: list[str], held_out: bool = False) -> tuple[StyleJudge, float]:
-    """A judge of styles fitted to known and other things, and its hits on further ones, in %.
+@dataclass(frozen=True)
+class StyleExamples:
+    """Real pictures of one style: what a judge is fitted to, and further ones to try it on."""
 
-    Real pictures pass through the autoencoder first, so that its softness, which all of nano's pictures
-    share, is not taken for a style.
+    fitted: Tensor
+    rest: Tensor
 
-    Args:
-        bench: whose icons.
-        styles: trained styles.
-        held_out: whether the held-out set is a further style, the last.
+
+def style_examples(bench: Bench) -> list[StyleExamples]:
+    """Examples of the trained styles and, last, of the held-out set, all of the same things.
+
+    They pass through the autoencoder, so that its softness, which all of nano's pictures share, is not taken
+    for a style.
     """
     known = [thing for thing in bench.things if thing.icon in bench.held_out.names]
     others = bench.strangers[-STYLE_FITTED - STYLE_JUDGED :]
-    fitted, rest = [*known, *others[:-STYLE_JUDGED]], others[-STYLE_JUDGED:]
+    things = [*known, *others]
 
-    def examples(things: list[Thing]) -> list[Tensor]:
-        drawn = [
-            draw([Scene(thing, STYLES.index(s), s) for thing in things], bench.icons, NATIVE_SIDE)
-            for s in styles
-        ]
-        if held_out:
-            drawn.append(plain_pictures(bench.held_out, things))
-        return [round_trip(bench.pipeline.vae, pictures) for pictures in drawn]
+    def drawn(source: int, style: str) -> Tensor:
+        return draw([Scene(thing, source, style) for thing in things], bench.icons, NATIVE_SIDE)
 
-    judge = StyleJudge(examples(fitted))
-    right = [judge.judge(pictures) == style for style, pictures in enumerate(examples(rest))]
+    sets = [drawn(*numbered) for numbered in enumerate(STYLES)] + [plain_pictures(bench.held_out, things)]
+    seen = [round_trip(bench.pipeline.vae, pictures) for pictures in sets]
+    return [StyleExamples(pictures[:-STYLE_JUDGED], pictures[-STYLE_JUDGED:]) for pictures in seen]
+
+
+def style_judge(examples: list[StyleExamples]) -> tuple[StyleJudge, float]:
+    """A judge of styles, and its hits in % on pictures that it was not fitted to."""
+    judge = StyleJudge([style.fitted for style in examples])
+    right = [judge.judge(style.rest) == number for number, style in enumerate(examples)]
     return judge, _percent(torch.cat(right))
 
 
@@ -230,13 +235,13 @@ def _new_things(bench: Bench) -> list[Row]:
     ]
 
 
-def _new_styles(bench: Bench) -> list[Row]:
+def _new_styles(bench: Bench, examples: list[StyleExamples]) -> list[Row]:
     """A finetune on the held-out set's style, asked for things that were not shown in it."""
     things = [thing for thing in bench.things if thing.icon in bench.held_out.names]
     random.Random(7).shuffle(things)
     cut = min(STYLE_SHOWN, len(things) // 2)
     shown, asked = things[:cut], things[cut:][: bench.work.count(STYLE_ASKED, 4)]
-    judge, real = style_judge(bench, STYLES, held_out=True)
+    judge, real = style_judge(examples)
     with finetuned(bench.pipeline, bench.weights, new_style(bench.held_out, shown), bench.steps):
         made = make_pictures(bench.pipeline, [style_prompt(thing) for thing in asked])
     place = {thing.icon: index for index, thing in enumerate(things)}

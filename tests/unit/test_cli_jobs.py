@@ -86,6 +86,26 @@ def test_pictures_become_a_lora_that_draws_and_is_exported_and_deleted(shell: Sh
     assert trained["id"] not in [model["id"] for model in shell.run("models", "list")]
 
 
+def test_a_picture_is_edited_and_expanded_from_the_shell(shell: Shell) -> None:
+    photo = shell.folder / "photo.png"
+    Image.new("RGB", (96, 64), "teal").save(photo)
+    edited = shell.run("generate", "the same in flat style", "--model", "nano", "--edit", str(photo))
+    assert Image.open(shell.folder / edited["files"][0]).size == (96, 64)
+    wider = shell.run("generate", "", "--model", "nano", "--fill", str(photo), "--expand", "0,16,32,0")
+    drawn = Image.open(shell.folder / wider["files"][0])
+    assert drawn.size == (128, 80)
+    assert drawn.crop((32, 0, 128, 64)).tobytes() == Image.open(photo).tobytes()
+    for arguments, says in (
+        (("--model", "tiny", "--edit", str(photo)), "cannot do what the picture asks for (edit)"),
+        (("--edit", "nowhere.png"), "There is no file nowhere.png"),
+        (("--fill", str(photo), "--expand", "1,2"), "'1,2' is not four numbers"),
+    ):
+        process = shell.start("generate", "x", *arguments)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode != 0
+        assert says in " ".join(err.split())
+
+
 def test_ctrl_c_cancels_the_job_and_waits_for_its_end(shell: Shell, server: Server) -> None:
     process = shell.start("finetune", "--sample", "--steps", "20000", "--name", "To be cancelled", "--json")
     assert process.stderr is not None

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fluxsmith.cli.output import JSON_HELP, print_json
+from fluxsmith.errors import NotFoundError, ValidationError
 
 if TYPE_CHECKING:
     from fluxsmith.container import ServiceContainer
     from fluxsmith.services.inference import Generation, GenerationRequest
+
+MARGINS = ("top", "bottom", "left", "right")
 
 
 def generate(
@@ -26,6 +30,16 @@ def generate(
     guidance: Annotated[float | None, typer.Option(help="Empty for the model's own.")] = None,
     strength: Annotated[float | None, typer.Option(help="Of the LoRA, 0 to 2.")] = None,
     output_format: Annotated[str | None, typer.Option("--format", help="png or jpeg.")] = None,
+    edit: Annotated[list[Path] | None, typer.Option(help="A picture to change; repeat for more.")] = None,
+    image_prompt: Annotated[list[Path] | None, typer.Option(help="Draw something like this picture.")] = None,
+    image_prompt_strength: Annotated[float | None, typer.Option(help="0 to 1.")] = None,
+    fill: Annotated[Path | None, typer.Option(help="Draw the masked part of this picture anew.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="White where --fill is drawn anew.")] = None,
+    expand: Annotated[
+        str | None, typer.Option(help="Draw --fill further: pixels at TOP,BOTTOM,LEFT,RIGHT.")
+    ] = None,
+    canny: Annotated[Path | None, typer.Option(help="Follow the edges of this picture.")] = None,
+    depth: Annotated[Path | None, typer.Option(help="Follow the relief of this picture.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:
     """Draw pictures. Ctrl-C cancels."""
@@ -44,11 +58,18 @@ def generate(
         "guidance": guidance,
         "strength": strength,
         "output_format": output_format,
+        "image_prompt_strength": image_prompt_strength,
+        "expand": _margins(expand) if expand else None,
     }
+    roles = {"edit": edit, "image_prompt": image_prompt, "fill": fill, "mask": mask}
+    roles |= {"canny": canny, "depth": depth}
+    pictures = [_picture(role, path) for role, paths in roles.items() for path in _listed(paths)]
     with services() as container:
         request = parse_request(
             prompt=prompt,
             model=find_model(container, model or container.settings.model),
+            pictures=pictures,
+            size_from_picture=bool(pictures) and not (width or height),
             **{key: value for key, value in given.items() if value is not None},
         )
         with in_words(out):
@@ -63,6 +84,29 @@ def generate(
         return
     for file, output in zip(files, done.outputs, strict=True):
         typer.echo(f"{file}  (seed {output.seed})")
+
+
+def _listed(paths: Path | list[Path] | None) -> list[Path]:
+    return [paths] if isinstance(paths, Path) else paths or []
+
+
+def _picture(role: str, path: Path) -> dict[str, str]:
+    """A picture to follow, as the API takes it."""
+    if not path.is_file():
+        raise NotFoundError("file-not-found", f"There is no file {path}.", field="pictures")
+    return {"role": role, "data": base64.b64encode(path.read_bytes()).decode()}
+
+
+def _margins(text: str) -> dict[str, str]:
+    sides = text.split(",")
+    if len(sides) != len(MARGINS):
+        raise ValidationError(
+            "parameter-malformed",
+            f"'{text}' is not four numbers.",
+            hint="--expand 0,0,128,128",
+            field="expand",
+        )
+    return dict(zip(MARGINS, sides, strict=True))
 
 
 def parse_request(**fields: Any) -> GenerationRequest:
