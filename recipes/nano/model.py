@@ -39,7 +39,7 @@ CALL: dict[str, Any] = {
     "scheduler_shift": SHIFT,
     "license": "Apache-2.0",
     "reference_side": SIDES[0],
-    "capabilities": ["text", "image_prompt", "edit", "fill", "canny", "depth"],
+    "capabilities": ["text", "image_prompt", "edit", "fill"],
 }
 
 
