@@ -167,8 +167,8 @@ def _pictures(endpoint: Endpoint, given: Mapping[str, Any]) -> Iterator[dict[str
 def _guidance(endpoint: Endpoint, given: Mapping[str, Any]) -> float | None:
     """The guidance asked for, on the scale of models that are not distilled.
 
-    Endpoints that work on a picture go to 100: BFL's models there learned guidance as an input. Ours weigh two
-    predictions, where a tenth does the same.
+    Endpoints that work on a picture go to 100: BFL's models there learned guidance as an input. Ours weigh
+    two predictions, where a tenth does the same.
     """
     value = given.get("guidance")
     return value / DISTILLED_SCALE if value is not None and endpoint.needs else value
