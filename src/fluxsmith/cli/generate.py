@@ -31,7 +31,6 @@ def generate(
     """Draw pictures. Ctrl-C cancels."""
     from fluxsmith.cli.files import in_words
     from fluxsmith.cli.follow import follow
-    from fluxsmith.cli.models import find_model
     from fluxsmith.cli.session import services, somebody_at_work
     from fluxsmith.core.actor import LOCAL_OWNER
 
@@ -48,7 +47,7 @@ def generate(
     with services() as container:
         request = parse_request(
             prompt=prompt,
-            model=find_model(container, model or container.settings.model),
+            model=model or container.settings.model,
             **{key: value for key, value in given.items() if value is not None},
         )
         with in_words(out):

@@ -1,17 +1,15 @@
-"""`fluxsmith models`: list what can be drawn with, export LoRAs, delete them."""
+"""`fluxsmith models`: list what can be drawn with; import, export, link and delete LoRAs."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fluxsmith.cli.output import JSON_HELP, print_json, print_table, size
 from fluxsmith.errors import ValidationError
-
-if TYPE_CHECKING:
-    from fluxsmith.container import ServiceContainer
 
 app = typer.Typer(help="Base models and the LoRAs that were trained here.")
 UPLOAD = (
@@ -56,7 +54,7 @@ def export_model(
     from fluxsmith.core.actor import LOCAL_OWNER
 
     with services() as container:
-        found = container.models.get(LOCAL_OWNER, find_model(container, model))
+        found = container.models.get(LOCAL_OWNER, model)
         if found.kind == "base":
             raise ValidationError(
                 "not-a-lora",
@@ -70,6 +68,45 @@ def export_model(
         typer.echo(f"Wrote {written}")
         if "klein" in found.base_model:
             typer.echo(UPLOAD.format(name=found.name))
+
+
+@app.command("import")
+def import_model(
+    file: Annotated[Path, typer.Argument(help="The LoRA, as .safetensors.")],
+    base: Annotated[
+        str | None, typer.Option(help="The model that it was trained on; the default one if not given.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Its finetune_id: a-z, 0-9, - and _; after the file if not given.")
+    ] = None,
+    trigger_word: Annotated[
+        str,
+        typer.Option(
+            "--trigger-word", "--trigger", help="The word that calls it up; the file's own if not given."
+        ),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Import a LoRA that was trained elsewhere, or here and exported; keys of diffusers, BFL or kohya.
+
+    The file is checked before it is kept: that it is whole, safetensors, and made for that base.
+    """
+    from fluxsmith.cli.session import services
+    from fluxsmith.core.actor import LOCAL_OWNER
+    from fluxsmith.core.validation import ValidationService
+    from fluxsmith.services.models import ImportRequest
+
+    with services() as container:
+        fields = {
+            "name": name or _name_of(file),
+            "base_model": base or container.settings.model,
+            "trigger_word": trigger_word,
+        }
+        made = container.models.add(LOCAL_OWNER, ValidationService().parse(ImportRequest, fields), file)
+    if as_json:
+        print_json(made)
+    else:
+        typer.echo(f'Draw with it: fluxsmith generate "{made.trigger_word or "…"}" --model {made.name}')
 
 
 @app.command("link")
@@ -107,30 +144,13 @@ def delete_model(model: ModelName, as_json: AsJson = False) -> None:
     from fluxsmith.core.actor import LOCAL_OWNER
 
     with services() as container:
-        gone = container.models.delete(LOCAL_OWNER, find_model(container, model))
+        gone = container.models.delete(LOCAL_OWNER, model)
     if as_json:
         print_json(gone)
     else:
         typer.echo(f"Deleted '{gone.name}'.")
 
 
-def find_model(container: ServiceContainer, wanted: str) -> str:
-    """The id of the model with that id or that name.
-
-    Raises:
-        ValidationError: several have the name.
-        NotFoundError: `wanted` is neither.
-    """
-    from fluxsmith.core.actor import LOCAL_OWNER
-
-    known = container.models.list(LOCAL_OWNER)
-    if any(model.id == wanted for model in known):
-        return wanted
-    named = [model.id for model in known if model.name == wanted]
-    if len(named) > 1:
-        raise ValidationError(
-            "model-ambiguous",
-            f"{len(named)} models are named '{wanted}'.",
-            hint=f"Use an id: {', '.join(named)}.",
-        )
-    return named[0] if named else wanted
+def _name_of(file: Path) -> str:
+    """A name that an imported LoRA may have, after its file's."""
+    return re.sub(r"[^a-z0-9_]+", "-", file.stem.lower()).strip("-_") or "lora"

@@ -56,7 +56,7 @@ def _mount(app: FastAPI, container: ServiceContainer, script: str) -> None:
         theme=studio_theme(),
         css_paths=[_HERE / "studio.css"],
         head=f'<link rel="icon" href="{_ICON}"><script>{script}</script>',
-        max_file_size=f"{container.settings.max_upload_mb}mb",
+        max_file_size=f"{max(container.settings.max_upload_mb, container.settings.max_lora_mb)}mb",
         footer_links=[],
         run_history=False,
         show_error=False,

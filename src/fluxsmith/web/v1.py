@@ -89,7 +89,7 @@ def finetune(
 )
 def my_finetunes(services: Services, actor: CurrentActor) -> MyFinetunesResponse:
     """List all finetune_ids created by the user."""
-    return MyFinetunesResponse(finetunes=[finetune.id for finetune in services.finetuning.list(actor)])
+    return MyFinetunesResponse(finetunes=answers.finetune_ids(services, actor))
 
 
 @router.get(
@@ -105,8 +105,8 @@ def finetune_details(
     actor: CurrentActor,
 ) -> FinetuneDetailResponse:
     """Every parameter of a finetune but its pictures, and how it fares."""
-    found = services.finetuning.get(actor, finetune_id)
-    return FinetuneDetailResponse(finetune_details=answers.finetune_details(found))
+    details = answers.finetune_details(services, actor, finetune_id)
+    return FinetuneDetailResponse(finetune_details=details)
 
 
 @router.post(
@@ -120,11 +120,11 @@ def delete_finetune(
     body: DeleteFinetuneInputs, services: Services, actor: CurrentActor
 ) -> DeleteFinetuneResponse:
     """Delete a finetune and its model; one that still runs is stopped."""
-    deleted = services.finetuning.delete(actor, body.finetune_id)
+    deleted_id, name = answers.delete_finetune(services, actor, body.finetune_id)
     return DeleteFinetuneResponse(
         status="deleted",
-        message=f"The finetune '{deleted.name}' was deleted.",
-        deleted_finetune_id=deleted.id,
+        message=f"The finetune '{name}' was deleted.",
+        deleted_finetune_id=deleted_id,
         timestamp=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     )
 

@@ -36,7 +36,7 @@ class Loras(Protocol):
     """What this service needs of the model service."""
 
     def lora(self, owner_id: str, model_id: str) -> LoraPlace:
-        """Where a LoRA is; raises NotFoundError or ConflictError."""
+        """Which LoRA an id or a name means and where it is; raises NotFoundError or ConflictError."""
 
 
 class InferenceService:
@@ -76,7 +76,9 @@ class InferenceService:
             UnsupportedError: the model draws only with a LoRA.
             TaskLimitError: too many tasks of the actor wait or run.
         """
-        provider = self._providers.get(self._drawable(actor, request.model).provider)
+        place = self._place(actor.id, request.model)
+        provider = self._providers.get(self._drawable(place).provider)
+        request = request.model_copy(update={"model": place.model_id})  # a name may be given to another later
         if request.seed is None:
             request = request.model_copy(update={"seed": secrets.randbelow(MAX_SEED + 1)})
         generation_id = str(uuid.uuid4())
@@ -194,19 +196,18 @@ class InferenceService:
             count=request.count,
             steps=request.steps,
             guidance=request.guidance,
-            adapters=(Adapter(request.model, place.path, strength),) if place.path else (),
+            adapters=(Adapter(place.model_id, place.path, strength),) if place.path else (),
             remote_lora=RemoteLora(place.remote_id, strength) if place.remote_id else None,
         )
 
     def _place(self, owner_id: str, model: str) -> LoraPlace:
         """What a model's name stands for: a base model alone, or a LoRA and where it is."""
         if self._providers.find_model(model) is not None:
-            return LoraPlace(model, None, None)
+            return LoraPlace(model, model, None, None)
         return self._loras.lora(owner_id, model)
 
-    def _drawable(self, actor: Actor, model: str) -> BaseModelInfo:
+    def _drawable(self, place: LoraPlace) -> BaseModelInfo:
         """The base model that would draw; raises if there is none or it needs a LoRA."""
-        place = self._place(actor.id, model)
         info = self._providers.base_model(place.base_model, field="model")
         if not info.drawable and place.remote_id is None:
             raise UnsupportedError(
