@@ -164,7 +164,9 @@ def test_bfls_cloud_takes_no_file_and_the_words_say_where(tmp_path: Path, models
     )
     path = tmp_path / "lora.safetensors"
     path.write_bytes(file_of(tiny_lora()))
-    with pytest.raises(ValidationError, match=r"api\.bfl\.ai takes LoRA files only on its own page") as caught:
+    with pytest.raises(
+        ValidationError, match=r"api\.bfl\.ai takes LoRA files only on its own page"
+    ) as caught:
         container.models.add(LOCAL_OWNER, ImportRequest(name="mine", base_model="bfl/flux-2-klein-4b"), path)
     assert "fluxsmith models publish" in caught.value.hint
     container.close()

@@ -171,7 +171,7 @@ def test_bfls_own_cloud_trains_nothing_and_names_the_way_around(settings: Settin
     services = ServiceContainer(settings.model_copy(update={"bfl_base_url": "https://api.bfl.ai"}))
     with pytest.raises(UnsupportedError) as caught:
         finetune(services)
-    assert "fluxsmith models export" in caught.value.hint
+    assert "fluxsmith models publish" in caught.value.hint
     services.close()
 
 

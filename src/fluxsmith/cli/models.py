@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +12,7 @@ from fluxsmith.cli.output import JSON_HELP, print_json, print_table, size
 from fluxsmith.errors import ValidationError
 
 app = typer.Typer(help="Base models and the LoRAs that were trained here.")
-UPLOAD = (
-    "To draw with it at BFL: upload it in its dashboard (Customization → Finetunes), choose its base, then\n"
-    '  fluxsmith models link THE-ID-THERE --base bfl/flux-2-klein-4b --name "{name}"'
-)
+PUBLISH = "To draw with it at BFL: fluxsmith models publish {name}"
 AsJson = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 ModelName = Annotated[str, typer.Argument(help="A model's id, or its name if no other has it.")]
 
@@ -44,11 +41,7 @@ def export_model(
     target: Annotated[Path, typer.Argument(help="The file to write, or a folder for it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Copy a LoRA's safetensors file; diffusers loads it with `load_lora_weights`.
-
-    To draw with it at BFL, if it was trained on FLUX.2 [klein] Base: upload the file in BFL's dashboard under
-    Customization → Finetunes, choose the same base and a name, and give that name to `fluxsmith models link`.
-    """
+    """Copy a LoRA's safetensors file; diffusers loads it with `load_lora_weights`."""
     from fluxsmith.cli.files import copy_file
     from fluxsmith.cli.session import services
     from fluxsmith.core.actor import LOCAL_OWNER
@@ -67,7 +60,7 @@ def export_model(
     else:
         typer.echo(f"Wrote {written}")
         if "klein" in found.base_model:
-            typer.echo(UPLOAD.format(name=found.name))
+            typer.echo(PUBLISH.format(name=shlex.quote(found.name)))
 
 
 @app.command("import")
@@ -94,11 +87,11 @@ def import_model(
     from fluxsmith.cli.session import services
     from fluxsmith.core.actor import LOCAL_OWNER
     from fluxsmith.core.validation import ValidationService
-    from fluxsmith.services.models import ImportRequest
+    from fluxsmith.services.models import ImportRequest, name_for
 
     with services() as container:
         fields = {
-            "name": name or _name_of(file),
+            "name": name or name_for(file.stem),
             "base_model": base or container.settings.model,
             "trigger_word": trigger_word,
         }
@@ -107,6 +100,31 @@ def import_model(
         print_json(made)
     else:
         typer.echo(f'Draw with it: fluxsmith generate "{made.trigger_word or "…"}" --model {made.name}')
+
+
+@app.command("publish")
+def publish_model(
+    model: ModelName,
+    to: Annotated[Path, typer.Option(help="The folder to write its file into.")] = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Write a LoRA's file for BFL's dashboard, and tell the steps that are left; BFL has no API for them."""
+    from fluxsmith.cli.files import copy_file
+    from fluxsmith.cli.session import services
+    from fluxsmith.core.actor import LOCAL_OWNER
+
+    with services() as container:
+        guide = container.models.publish_guide(LOCAL_OWNER, model)
+        written = copy_file(
+            container.models.file(LOCAL_OWNER, guide.model_id), to / guide.file_name, guide.file_name
+        )
+    if as_json:
+        print_json({**guide.model_dump(mode="json"), "file": str(written)})
+        return
+    typer.echo(f"1. {guide.steps[0]} It is written to {written}")
+    for number, step in enumerate(guide.steps[1:], start=2):
+        typer.echo(f"{number}. {step}")
+    typer.echo(f"   {guide.link_command}")
 
 
 @app.command("link")
@@ -149,8 +167,3 @@ def delete_model(model: ModelName, as_json: AsJson = False) -> None:
         print_json(gone)
     else:
         typer.echo(f"Deleted '{gone.name}'.")
-
-
-def _name_of(file: Path) -> str:
-    """A name that an imported LoRA may have, after its file's."""
-    return re.sub(r"[^a-z0-9_]+", "-", file.stem.lower()).strip("-_") or "lora"

@@ -207,7 +207,7 @@ def _pairs(entries: Mapping[str, _Entry], layout: Layout) -> dict[str, tuple[Sha
             halves.setdefault(module, {})[part] = entry.shape
         elif math.prod(entry.shape) != 1:
             _refuse("lora-damaged", f"{_shown(key)} is not one number.")
-    pairs = {}
+    pairs: dict[str, tuple[Shape, Shape]] = {}
     for module, found in halves.items():
         down, up = found.get("down", ()), found.get("up", ())
         if not len(down) == len(up) == 2 or down[0] != up[1] or not all((*down, *up)):

@@ -17,6 +17,7 @@ from fluxsmith.ui.base import BaseUI
 from fluxsmith.ui.finetune import FinetunePage
 from fluxsmith.ui.generate import GeneratePage
 from fluxsmith.ui.media import pictures_router
+from fluxsmith.ui.models import ModelsPage
 from fluxsmith.ui.theme import studio_theme
 
 _HERE = Path(__file__).parent
@@ -29,11 +30,13 @@ _UPLOAD_KEPT_S = 3600  # copies that Gradio makes of uploads; datasets have thei
 
 def build_studio(container: ServiceContainer) -> Any:
     """All pages as one Gradio application; `mount_studio` also gives it its looks."""
-    finetune, generate = FinetunePage(container), GeneratePage(container)
+    finetune, models, generate = FinetunePage(container), ModelsPage(container), GeneratePage(container)
     with gr.Blocks(
         title="fluxsmith", analytics_enabled=False, delete_cache=(_UPLOAD_KEPT_S, _UPLOAD_KEPT_S)
     ) as blocks:
         finetune.build(blocks)
+    with blocks.route(models.title, "models"):
+        models.build(blocks)
     with blocks.route(generate.title, "generate"):
         generate.build(blocks)
     return blocks

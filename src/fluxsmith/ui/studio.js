@@ -69,7 +69,7 @@
 
   // Files that together exceed what the server takes are refused before they travel, in the server's words.
   function refuseTooLarge(event, files) {
-    const drop = event.target.closest?.('#drop');
+    const drop = event.target.closest?.('.fs-drop');
     const words = document.querySelector('template.fs-too-large');
     document.querySelectorAll('.fs-too-large-shown').forEach((shown) => shown.remove());
     if (!drop || !words || !files) return;
@@ -124,15 +124,16 @@
     if (title && document.title !== `${title} · fluxsmith`) document.title = `${title} · fluxsmith`;
   }).observe(document.documentElement, {childList: true, subtree: true});
 
-  // The opened finetune is in the address, so that a reload or another device opens the same one.
+  // What is opened is in the address, so that a reload or another device opens the same.
+  function remember(name, card) {
+    const address = new URL(location.href);
+    if (card) address.searchParams.set(name, card.dataset[name]);
+    else address.searchParams.delete(name);
+    history.replaceState(history.state, '', address);
+    if (card && card.getBoundingClientRect().top < 0) card.scrollIntoView({behavior: 'smooth', block: 'start'});
+  }
   window.fluxsmith = {
-    rememberJob() {
-      const card = document.querySelector('.fs-job');
-      const address = new URL(location.href);
-      if (card) address.searchParams.set('job', card.dataset.job);
-      else address.searchParams.delete('job');
-      history.replaceState(history.state, '', address);
-      if (card && card.getBoundingClientRect().top < 0) card.scrollIntoView({behavior: 'smooth', block: 'start'});
-    },
+    rememberJob() { remember('job', document.querySelector('.fs-job')); },
+    rememberModel() { remember('model', document.querySelector('.fs-model')); },
   };
 })();

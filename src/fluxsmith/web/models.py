@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse
 
 from fluxsmith.contract.answers import ErrorResponse
 from fluxsmith.core.validation import ValidationService
-from fluxsmith.services.models import ImportRequest, LinkRequest, Model
+from fluxsmith.services.models import ImportRequest, LinkRequest, Model, PublishGuide
 from fluxsmith.web.context import CurrentActor, Services
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -62,6 +62,12 @@ def get_model(model_id: str, services: Services, actor: CurrentActor) -> Model:
 def delete_model(model_id: str, services: Services, actor: CurrentActor) -> Model:
     """Hide it; pictures that were drawn with it stay."""
     return services.models.delete(actor, model_id)
+
+
+@router.get("/{model_id}/publish", summary="How to draw with a LoRA at BFL")
+def publish_guide(model_id: str, services: Services, actor: CurrentActor) -> PublishGuide:
+    """The steps from this server's file to an id in BFL's cloud; BFL has no API for them."""
+    return services.models.publish_guide(actor, model_id)
 
 
 @router.get("/{model_id}/file", summary="A LoRA's file", response_class=FileResponse)

@@ -22,6 +22,7 @@ from fluxsmith.errors import ConflictError, FluxsmithError, NotFoundError, Unsup
 from fluxsmith.providers.base import BaseModelInfo, LoraPlace
 from fluxsmith.providers.registry import ProviderRegistry
 from fluxsmith.services.models import repository
+from fluxsmith.services.models.publishing import PublishGuide, guide_for
 from fluxsmith.services.models.schema import ImportRequest, LinkRequest, Model, Origin, printable
 
 ENDINGS = {"failed": "failed", "cancelled": "been cancelled"}
@@ -141,6 +142,23 @@ class ModelService:
             )
         with self._db.session() as session:
             return self._seen(session, repository.insert_link(session, str(uuid.uuid4()), actor.id, request))
+
+    def publish_guide(self, actor: Actor, model_id: str) -> PublishGuide:
+        """How to draw with a LoRA of this server at BFL, step by step.
+
+        Raises:
+            UnsupportedError: it is a base model, is not here, or BFL takes no LoRAs of its base.
+            NotFoundError, ConflictError: as `get`.
+        """
+        model = self.get(actor, model_id)
+        if model.origin in ("base", "link"):
+            raise UnsupportedError(
+                "not-a-lora-here",
+                f"'{model.name}' is no LoRA whose file is here.",
+                hint="Train or import one.",
+                field="finetune_id",
+            )
+        return guide_for(model.id, model.name, model.base_model, model.trigger_word or "")
 
     def delete(self, actor: Actor, model_id: str) -> Model:
         """Hide a LoRA from lists and requests; the file is kept until it is purged.
