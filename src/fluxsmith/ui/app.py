@@ -19,6 +19,7 @@ from fluxsmith.ui.generate import GeneratePage
 from fluxsmith.ui.media import pictures_router
 from fluxsmith.ui.models import ModelsPage
 from fluxsmith.ui.theme import studio_theme
+from fluxsmith.ui.webhooks import WebhooksPage
 
 _HERE = Path(__file__).parent
 _ICON = (
@@ -31,6 +32,7 @@ _UPLOAD_KEPT_S = 3600  # copies that Gradio makes of uploads; datasets have thei
 def build_studio(container: ServiceContainer) -> Any:
     """All pages as one Gradio application; `mount_studio` also gives it its looks."""
     finetune, models, generate = FinetunePage(container), ModelsPage(container), GeneratePage(container)
+    webhooks = WebhooksPage(container)
     with gr.Blocks(
         title="fluxsmith", analytics_enabled=False, delete_cache=(_UPLOAD_KEPT_S, _UPLOAD_KEPT_S)
     ) as blocks:
@@ -39,6 +41,8 @@ def build_studio(container: ServiceContainer) -> Any:
         models.build(blocks)
     with blocks.route(generate.title, "generate"):
         generate.build(blocks)
+    with blocks.route(webhooks.title, "webhooks"):
+        webhooks.build(blocks)
     return blocks
 
 

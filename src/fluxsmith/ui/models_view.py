@@ -91,7 +91,8 @@ def _guide(guide: PublishGuide) -> str:
     steps = "".join(f"<li>{escape(step)}</li>" for step in guide.steps)
     link = parts.act("Link its id…", "link", icon_name="link", remote=guide.remote_id, base=guide.base)
     return (
-        f'<details class="fs-guide"><summary>Publish: draw with it at BFL</summary><ol>{steps}</ol>'
+        f'<details class="fs-guide" data-fold="{guide.model_id}">'
+        f"<summary>Publish: draw with it at BFL</summary><ol>{steps}</ol>"
         f'<div class="fs-acts">{link}</div></details>'
     )
 

@@ -23,6 +23,7 @@ NAVIGATION = (
     ("Finetune", "", "finetune"),
     ("Models", "models", "models"),
     ("Generate", "generate", "generate"),
+    ("Webhooks", "webhooks", "webhooks"),
 )
 
 

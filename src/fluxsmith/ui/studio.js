@@ -113,12 +113,21 @@
     button.click();  // heard only once Gradio has made the page its own, hence the tries
     setTimeout(() => reopen(fold, tries - 1), 300);
   }
+  // What was unfolded inside a part stays so when the part is drawn anew.
+  const unfolded = new Set();
+  document.addEventListener('toggle', (event) => {
+    const key = event.target.dataset?.fold;
+    if (key) unfolded[event.target.open ? 'add' : 'delete'](key);
+  }, true);
   const seen = new WeakSet();
   new MutationObserver(() => {
     for (const fold of document.querySelectorAll('.fs-advanced')) {
       if (seen.has(fold)) continue;
       seen.add(fold);
       setTimeout(() => reopen(fold, 20), 300);
+    }
+    for (const fold of document.querySelectorAll('details[data-fold]:not([open])')) {
+      fold.open = unfolded.has(fold.dataset.fold);
     }
     const title = document.querySelector('.fs-title h1')?.textContent;
     if (title && document.title !== `${title} · fluxsmith`) document.title = `${title} · fluxsmith`;
