@@ -10,9 +10,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.security import APIKeyHeader
 
+from fluxsmith.container import ServiceContainer
 from fluxsmith.contract.answers import (
     AsyncResponse,
     AsyncWebhookResponse,
@@ -28,9 +29,11 @@ from fluxsmith.contract.answers import (
 from fluxsmith.contract.base import Notified
 from fluxsmith.contract.endpoints import GENERATION_ENDPOINTS, Endpoint
 from fluxsmith.contract.inputs import DeleteFinetuneInputs, FinetuneInputs
+from fluxsmith.core.actor import Actor
 from fluxsmith.tasks import answers
 from fluxsmith.web import submissions
 from fluxsmith.web.context import Base, CurrentActor, Links, Services
+from fluxsmith.web.errors import rate_headers
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": words}
@@ -64,10 +67,11 @@ def get_result(
 
 @router.post("/finetune", tags=["Tasks"], summary="Finetune", operation_id="finetune", dependencies=keyed)
 def finetune(
-    body: FinetuneInputs, services: Services, actor: CurrentActor, base: Base
+    body: FinetuneInputs, services: Services, actor: CurrentActor, base: Base, response: Response
 ) -> FinetuneResponse | FinetuneWebhookResponse:
     """Train a LoRA on the pictures of a zip; poll `get_result` with the id, or ask `finetune_details`."""
     started = submissions.submit_finetune(services, actor, body, base)
+    _tell_room(services, actor, response)
     polling_url = answers.polling_url(base, started.id)
     if body.webhook_url is None:
         return FinetuneResponse(id=started.id, finetune_id=started.id, polling_url=polling_url)
@@ -129,13 +133,20 @@ def delete_finetune(
     )
 
 
+def _tell_room(services: ServiceContainer, actor: Actor, response: Response) -> None:
+    """Say in BFL's headers how many more tasks may be submitted now."""
+    room = services.task_limit.room(actor.id)
+    response.headers.update(rate_headers(room.active, room.limit))
+
+
 def _submitter(endpoint: Endpoint) -> Callable[..., AsyncResponse | AsyncWebhookResponse]:
     """The route of one generation endpoint."""
 
     def submit(
-        body: Notified, services: Services, actor: CurrentActor, base: Base
+        body: Notified, services: Services, actor: CurrentActor, base: Base, response: Response
     ) -> AsyncResponse | AsyncWebhookResponse:
         generation = submissions.submit_generation(services, actor, endpoint, body, base)
+        _tell_room(services, actor, response)
         polling_url = answers.polling_url(base, generation.id)
         if body.webhook_url is None:
             return AsyncResponse(id=generation.id, polling_url=polling_url)
