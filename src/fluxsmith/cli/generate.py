@@ -26,6 +26,10 @@ def generate(
     guidance: Annotated[float | None, typer.Option(help="Empty for the model's own.")] = None,
     strength: Annotated[float | None, typer.Option(help="Of the LoRA, 0 to 2.")] = None,
     output_format: Annotated[str | None, typer.Option("--format", help="png or jpeg.")] = None,
+    anew: Annotated[
+        bool,
+        typer.Option("--anew", help="Ask a paid provider again even for pictures that are here already."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:
     """Draw pictures. Ctrl-C cancels."""
@@ -48,6 +52,7 @@ def generate(
         request = parse_request(
             prompt=prompt,
             model=model or container.settings.model,
+            anew=anew,
             **{key: value for key, value in given.items() if value is not None},
         )
         with in_words(out):

@@ -194,6 +194,8 @@ def _drawn_at(generation: Generation) -> dict[str, Any]:
         "native_width": output.native_width,
         "native_height": output.native_height,
     }
+    if output.reused_from:
+        details["reused_from"] = output.reused_from
     if generation.prompt_upsampling:
         details["upsampled_prompt"] = upsample(generation.prompt)
     if native != asked:

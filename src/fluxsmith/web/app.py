@@ -15,7 +15,7 @@ from starlette.routing import Match
 from fluxsmith import __version__
 from fluxsmith.container import ServiceContainer
 from fluxsmith.tasks.links import ResultLinks
-from fluxsmith.web import api, docs, files, health, models, v1, webhooks
+from fluxsmith.web import api, docs, files, health, metrics, models, v1, webhooks
 from fluxsmith.web.errors import install_error_handlers
 from fluxsmith.web.middleware import BodyLimit, KnownHosts, RequestContext
 
@@ -60,6 +60,7 @@ def create_api(container: ServiceContainer) -> FastAPI:
         webhooks.router,
         files.router,
         health.router,
+        metrics.router,
         docs.router,
     ):
         app.include_router(router)

@@ -26,7 +26,7 @@ DRAIN_S = 10.0  # a client that still sends would otherwise miss the answer
 
 _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LINK_TOKEN = re.compile(r"^(.*/files/)[^/]+")  # who has the link has the picture: keep it out of logs
-_HEALTH = frozenset({"/healthz", "/readyz"})
+_HEALTH = frozenset({"/healthz", "/readyz", "/metrics"})
 _LORA_IMPORT = "/api/models"
 _PAGE_UPLOAD = "/gradio_api/upload"
 _PAGE_EVENTS = "/gradio_api/"  # of the studio: one a second while something runs

@@ -26,7 +26,7 @@ from fluxsmith.providers.base import (
 )
 from fluxsmith.providers.registry import ProviderRegistry
 from fluxsmith.services.inference import repository
-from fluxsmith.services.inference.schema import MAX_SEED, Generation, GenerationRequest, Output
+from fluxsmith.services.inference.schema import MAX_SEED, Generation, GenerationRequest, Output, asks_the_same
 from fluxsmith.services.inference.upsampling import upsample
 
 REQUEST_MODERATED = "request-moderated"
@@ -155,11 +155,44 @@ class InferenceService:
             raise ConflictError("generation-deleted", "The request was deleted before it started.")
         request = GenerationRequest.model_validate(row.request)
         self._refuse_moderated(request)
-        task = self._task(row, request)
-        pictures = self._providers.get(row.provider).generate(task, ctx)
-        outputs = [self._keep(row.id, index, picture, request) for index, picture in enumerate(pictures)]
+        outputs = self._drawn_before(row, request)
+        if outputs:
+            ctx.message(
+                "Drawn before with the same settings and seed: taken from the store, not paid for again."
+            )
+        else:
+            pictures = self._providers.get(row.provider).generate(self._task(row, request), ctx)
+            outputs = [self._keep(row.id, index, picture, request) for index, picture in enumerate(pictures)]
         with ctx.finishing() as session:
             repository.set_outputs(session, row.id, [output.model_dump() for output in outputs])
+
+    def saved_calls(self) -> int:
+        """How many calls of paid providers were saved by taking pictures from the store; of all owners."""
+        with self._db.reading() as session:
+            return repository.reused_pictures(session)
+
+    def _drawn_before(self, row: GenerationRow, request: GenerationRequest) -> list[Output]:
+        """Copies of what a paid provider drew before from the same request; empty if it must be asked."""
+        if request.anew or not self._providers.get(row.provider).remote:
+            return []
+        with self._db.reading() as session:
+            candidates = repository.done_with_seed(session, row, _seed(request))
+        for earlier in candidates:
+            if not asks_the_same(request, GenerationRequest.model_validate(earlier.request)):
+                continue
+            outputs = [Output.model_validate(output) for output in earlier.outputs]
+            if len(outputs) == request.count and all(
+                self._storage.exists(one.storage_key) for one in outputs
+            ):
+                return [self._copy(row.id, index, one, earlier.id) for index, one in enumerate(outputs)]
+        return []
+
+    def _copy(self, generation_id: str, index: int, output: Output, earlier_id: str) -> Output:
+        """A file of its own, so that deleting the earlier generation takes nothing away from this one."""
+        path = self._storage.local_path(output.storage_key)
+        file = self._storage.put(f"generations/{generation_id}/{index}.png", path)
+        source = output.reused_from or earlier_id
+        return output.model_copy(update={"storage_key": file.key, "reused_from": source})
 
     def _refuse_moderated(self, request: GenerationRequest) -> None:
         if request.safety_tolerance is None:
