@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -171,7 +172,7 @@ class InferenceService:
         with self._db.reading() as session:
             return repository.reused_pictures(session)
 
-    def _drawn_before(self, row: GenerationRow, request: GenerationRequest) -> list[Output]:
+    def _drawn_before(self, row: GenerationRow, request: GenerationRequest) -> Sequence[Output]:
         """Copies of what a paid provider drew before from the same request; empty if it must be asked."""
         if request.anew or not self._providers.get(row.provider).remote:
             return []
