@@ -121,7 +121,7 @@ class ServiceContainer:
     @property
     def task_limit(self) -> TaskLimit:
         """How much may be asked for at once."""
-        return self._once("task_limit", lambda: TaskLimit(self.settings.max_active_tasks))
+        return self._once("task_limit", lambda: TaskLimit(self.db, self.settings.max_active_tasks))
 
     @property
     def safety(self) -> SafetyChecker:

@@ -141,6 +141,10 @@ def test_a_limit_on_active_tasks_counts_all_kinds_and_says_when_to_come_back(
         poll = http.get("/v1/get_result", params={"id": first}).json()
     container.close()
     assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+    left = [answer.headers["X-RateLimit-Remaining"] for answer in answers]
+    assert left == ["1", "0", "0", "0"], "every submit tells how many more there may be"
+    assert answers[0].headers["X-RateLimit-Limit"] == "2"
+    assert int(answers[0].headers["X-RateLimit-Reset"]) <= time.time()
     for refusal in answers[2:]:
         wait_s = int(refusal.headers["retry-after"])
         assert wait_s == refusal.json()["retry_after"] > 0

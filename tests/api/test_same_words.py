@@ -22,7 +22,7 @@ from tests.broken import BROKEN_PICTURES, BROKEN_ZIPS, Broken
 UPLOADS = [*BROKEN_ZIPS, *BROKEN_PICTURES]
 BOX = "box"
 FORM = {"model": "tiny", "strength": 1.0, "size": "Exact", "width": 64, "height": 64, "count": 1}
-REST = {"seed": "", "steps": "", "guidance": "", "output_format": "png"}
+REST = {"seed": "", "steps": "", "guidance": "", "output_format": "png", "anew": False}
 
 Shell = Callable[..., str]
 

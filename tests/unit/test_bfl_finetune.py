@@ -126,7 +126,7 @@ def test_the_clouds_refusal_names_the_way_around(
 
     assert caught.value.code == "finetuning-retired"
     assert "31 October 2025" in caught.value.message
-    for step in ("fluxsmith finetune", "fluxsmith models export", "dashboard", "fluxsmith models link"):
+    for step in ("fluxsmith finetune", "fluxsmith models publish", "dashboard", "link its id"):
         assert step in caught.value.hint
 
 

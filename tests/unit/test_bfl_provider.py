@@ -198,7 +198,7 @@ def test_at_bfl_itself_nothing_is_trained_and_the_way_around_is_named(
     cloud = provider_at("https://api.eu.bfl.ai", db, clock)
     for info in cloud.models():
         assert not info.trainable
-        assert "fluxsmith models export" in info.training_hint
+        assert "fluxsmith models publish" in info.training_hint
     cloud.close()
 
 

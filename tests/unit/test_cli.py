@@ -247,3 +247,25 @@ def test_a_finetune_that_bfl_keeps_is_linked_when_there_is_a_key(
 
     assert linked.json["remote_id"] == "my-mug"
     assert linked.json["id"] in {model["id"] for model in run("models", "list", "--json").json}
+
+
+def test_a_lora_is_imported_found_by_its_name_and_exported_again(run: Run, tmp_path: Path) -> None:
+    from tests.loras import file_of, tiny_lora
+
+    file = tmp_path / "My Mug (v2).safetensors"
+    file.write_bytes(file_of(tiny_lora()))
+    made = run("models", "import", str(file), "--base", "tiny", "--trigger", "TOK", "--json").json
+    assert (made["name"], made["trigger_word"], made["origin"]) == ("my-mug-v2", "TOK", "import")
+    assert run("models", "export", "my-mug-v2", str(tmp_path / "again.safetensors")).code == 0
+    assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
+    taken = run("models", "import", str(file))
+    assert taken.code == 75
+    assert "There is a model named 'my-mug-v2' already." in taken.err
+
+    file.write_bytes(file.read_bytes()[:-1])
+    cut = run("models", "import", str(file), "--name", "cut")
+    assert cut.code == 2
+    assert "The file is cut off" in cut.err
+    assert run("models", "import", str(tmp_path / "nowhere.safetensors")).code == 74
+    assert run("models", "delete", "my-mug-v2").code == 0
+    assert [model["kind"] for model in run("models", "list", "--json").json] == ["base", "base"]

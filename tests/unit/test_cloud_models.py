@@ -12,12 +12,13 @@ from PIL import Image
 from fluxsmith.config.settings import Settings
 from fluxsmith.container import ServiceContainer
 from fluxsmith.core.actor import LOCAL_OWNER as ME
+from fluxsmith.core.actor import Actor
 from fluxsmith.errors import NotFoundError, UnsupportedError
 from fluxsmith.providers.base import FinetuneParameters
 from fluxsmith.services.datasets import Upload
 from fluxsmith.services.doctor import Check, examine
 from fluxsmith.services.finetuning import FinetuneRequest
-from fluxsmith.services.inference import GenerationRequest
+from fluxsmith.services.inference import Generation, GenerationRequest
 from fluxsmith.services.models import LinkRequest
 from fluxsmith.web.app import create_api
 from tests.clouds import KEY, KLEIN
@@ -96,6 +97,64 @@ def test_a_picture_of_a_cloud_model_is_a_generation_like_any_other(
     assert fake.seen(SUBMIT)[0].json["prompt"] == "a cup"
 
 
+def draw(services: ServiceContainer, **asked: object) -> Generation:
+    """A cloud's picture, drawn to its end."""
+    values = {"model": KLEIN, "prompt": "a cup", "width": 96, "height": 64, "seed": 2**32 - 1, **asked}
+    started = services.inference.generate(ME, GenerationRequest.model_validate(values))
+    carry_out(services, started.id)
+    done = services.inference.get(ME, started.id)
+    assert done.job.state == "done"
+    return done
+
+
+def test_the_same_picture_is_not_paid_for_twice_unless_asked_anew(
+    services: ServiceContainer, fake: FakeBfl
+) -> None:
+    first = draw(services)
+    again = draw(services, output_format="jpeg")
+    assert len(fake.seen(SUBMIT)) == 1
+    assert [one.reused_from for one in again.outputs] == [first.id]
+    assert any("not paid for again" in str(one.data) for one in services.jobs.events(again.id, 0))
+
+    services.inference.delete(ME, first.id)
+    services.storage.delete_prefix(f"generations/{first.id}")
+    third = draw(services)
+    assert [one.reused_from for one in third.outputs] == [first.id], "the copy is a file of its own"
+    assert len(fake.seen(SUBMIT)) == 1
+    with TestClient(create_api(services), base_url="http://127.0.0.1:7860") as http:
+        assert "fluxsmith_cloud_calls_saved_total 2.0" in http.get("/metrics").text
+
+    assert draw(services, anew=True).outputs[0].reused_from is None
+    assert len(fake.seen(SUBMIT)) == 2
+
+
+@pytest.mark.parametrize(
+    "other", [{"seed": 8}, {"prompt": "a mug"}, {"width": 112}, {"count": 2}, {"model": "bfl/flux-2-pro"}]
+)
+def test_another_picture_is_asked_for(
+    services: ServiceContainer, fake: FakeBfl, other: dict[str, object]
+) -> None:
+    fake.script("/v1/flux-2-pro", accepts())
+    draw(services)
+    asked = len(fake.requests)
+    assert draw(services, **other).outputs[0].reused_from is None
+    assert len(fake.requests) > asked
+
+
+def test_a_picture_whose_file_is_gone_or_that_is_somebody_elses_is_asked_for(
+    services: ServiceContainer, fake: FakeBfl
+) -> None:
+    first = draw(services)
+    services.storage.delete(first.outputs[0].storage_key)
+    assert draw(services).outputs[0].reused_from is None
+    stranger = Actor(id="stranger", name="A stranger")
+    values = {"model": KLEIN, "prompt": "a cup", "width": 96, "height": 64, "seed": 2**32 - 1}
+    started = services.inference.generate(stranger, GenerationRequest.model_validate(values))
+    carry_out(services, started.id)
+    assert services.inference.get(stranger, started.id).outputs[0].reused_from is None
+    assert len(fake.seen(SUBMIT)) == 3
+
+
 def test_a_finetune_that_bfl_keeps_is_linked_and_drawn_with(
     services: ServiceContainer, fake: FakeBfl
 ) -> None:
@@ -171,7 +230,7 @@ def test_bfls_own_cloud_trains_nothing_and_names_the_way_around(settings: Settin
     services = ServiceContainer(settings.model_copy(update={"bfl_base_url": "https://api.bfl.ai"}))
     with pytest.raises(UnsupportedError) as caught:
         finetune(services)
-    assert "fluxsmith models export" in caught.value.hint
+    assert "fluxsmith models publish" in caught.value.hint
     services.close()
 
 

@@ -40,12 +40,15 @@ def generate(
     ] = None,
     canny: Annotated[Path | None, typer.Option(help="Follow the edges of this picture.")] = None,
     depth: Annotated[Path | None, typer.Option(help="Follow the relief of this picture.")] = None,
+    anew: Annotated[
+        bool,
+        typer.Option("--anew", help="Ask a paid provider again even for pictures that are here already."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:
     """Draw pictures. Ctrl-C cancels."""
     from fluxsmith.cli.files import in_words
     from fluxsmith.cli.follow import follow
-    from fluxsmith.cli.models import find_model
     from fluxsmith.cli.session import services, somebody_at_work
     from fluxsmith.core.actor import LOCAL_OWNER
 
@@ -67,7 +70,8 @@ def generate(
     with services() as container:
         request = parse_request(
             prompt=prompt,
-            model=find_model(container, model or container.settings.model),
+            model=model or container.settings.model,
+            anew=anew,
             pictures=pictures,
             size_from_picture=bool(pictures) and not (width or height),
             **{key: value for key, value in given.items() if value is not None},

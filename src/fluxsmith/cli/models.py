@@ -1,23 +1,18 @@
-"""`fluxsmith models`: list what can be drawn with, export LoRAs, delete them."""
+"""`fluxsmith models`: list what can be drawn with; import, export, link and delete LoRAs."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fluxsmith.cli.output import JSON_HELP, print_json, print_table, size
 from fluxsmith.errors import ValidationError
 
-if TYPE_CHECKING:
-    from fluxsmith.container import ServiceContainer
-
 app = typer.Typer(help="Base models and the LoRAs that were trained here.")
-UPLOAD = (
-    "To draw with it at BFL: upload it in its dashboard (Customization → Finetunes), choose its base, then\n"
-    '  fluxsmith models link THE-ID-THERE --base bfl/flux-2-klein-4b --name "{name}"'
-)
+PUBLISH = "To draw with it at BFL: fluxsmith models publish {name}"
 AsJson = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 ModelName = Annotated[str, typer.Argument(help="A model's id, or its name if no other has it.")]
 
@@ -46,17 +41,13 @@ def export_model(
     target: Annotated[Path, typer.Argument(help="The file to write, or a folder for it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Copy a LoRA's safetensors file; diffusers loads it with `load_lora_weights`.
-
-    To draw with it at BFL, if it was trained on FLUX.2 [klein] Base: upload the file in BFL's dashboard under
-    Customization → Finetunes, choose the same base and a name, and give that name to `fluxsmith models link`.
-    """
+    """Copy a LoRA's safetensors file; diffusers loads it with `load_lora_weights`."""
     from fluxsmith.cli.files import copy_file
     from fluxsmith.cli.session import services
     from fluxsmith.core.actor import LOCAL_OWNER
 
     with services() as container:
-        found = container.models.get(LOCAL_OWNER, find_model(container, model))
+        found = container.models.get(LOCAL_OWNER, model)
         if found.kind == "base":
             raise ValidationError(
                 "not-a-lora",
@@ -69,7 +60,71 @@ def export_model(
     else:
         typer.echo(f"Wrote {written}")
         if "klein" in found.base_model:
-            typer.echo(UPLOAD.format(name=found.name))
+            typer.echo(PUBLISH.format(name=shlex.quote(found.name)))
+
+
+@app.command("import")
+def import_model(
+    file: Annotated[Path, typer.Argument(help="The LoRA, as .safetensors.")],
+    base: Annotated[
+        str | None, typer.Option(help="The model that it was trained on; the default one if not given.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Its finetune_id: a-z, 0-9, - and _; after the file if not given.")
+    ] = None,
+    trigger_word: Annotated[
+        str,
+        typer.Option(
+            "--trigger-word", "--trigger", help="The word that calls it up; the file's own if not given."
+        ),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Import a LoRA that was trained elsewhere, or here and exported; keys of diffusers, BFL or kohya.
+
+    The file is checked before it is kept: that it is whole, safetensors, and made for that base.
+    """
+    from fluxsmith.cli.session import services
+    from fluxsmith.core.actor import LOCAL_OWNER
+    from fluxsmith.core.validation import ValidationService
+    from fluxsmith.services.models import ImportRequest, name_for
+
+    with services() as container:
+        fields = {
+            "name": name or name_for(file.stem),
+            "base_model": base or container.settings.model,
+            "trigger_word": trigger_word,
+        }
+        made = container.models.add(LOCAL_OWNER, ValidationService().parse(ImportRequest, fields), file)
+    if as_json:
+        print_json(made)
+    else:
+        typer.echo(f'Draw with it: fluxsmith generate "{made.trigger_word or "…"}" --model {made.name}')
+
+
+@app.command("publish")
+def publish_model(
+    model: ModelName,
+    to: Annotated[Path, typer.Option(help="The folder to write its file into.")] = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Write a LoRA's file for BFL's dashboard, and tell the steps that are left; BFL has no API for them."""
+    from fluxsmith.cli.files import copy_file
+    from fluxsmith.cli.session import services
+    from fluxsmith.core.actor import LOCAL_OWNER
+
+    with services() as container:
+        guide = container.models.publish_guide(LOCAL_OWNER, model)
+        written = copy_file(
+            container.models.file(LOCAL_OWNER, guide.model_id), to / guide.file_name, guide.file_name
+        )
+    if as_json:
+        print_json({**guide.model_dump(mode="json"), "file": str(written)})
+        return
+    typer.echo(f"1. {guide.steps[0]} It is written to {written}")
+    for number, step in enumerate(guide.steps[1:], start=2):
+        typer.echo(f"{number}. {step}")
+    typer.echo(f"   {guide.link_command}")
 
 
 @app.command("link")
@@ -107,30 +162,8 @@ def delete_model(model: ModelName, as_json: AsJson = False) -> None:
     from fluxsmith.core.actor import LOCAL_OWNER
 
     with services() as container:
-        gone = container.models.delete(LOCAL_OWNER, find_model(container, model))
+        gone = container.models.delete(LOCAL_OWNER, model)
     if as_json:
         print_json(gone)
     else:
         typer.echo(f"Deleted '{gone.name}'.")
-
-
-def find_model(container: ServiceContainer, wanted: str) -> str:
-    """The id of the model with that id or that name.
-
-    Raises:
-        ValidationError: several have the name.
-        NotFoundError: `wanted` is neither.
-    """
-    from fluxsmith.core.actor import LOCAL_OWNER
-
-    known = container.models.list(LOCAL_OWNER)
-    if any(model.id == wanted for model in known):
-        return wanted
-    named = [model.id for model in known if model.name == wanted]
-    if len(named) > 1:
-        raise ValidationError(
-            "model-ambiguous",
-            f"{len(named)} models are named '{wanted}'.",
-            hint=f"Use an id: {', '.join(named)}.",
-        )
-    return named[0] if named else wanted

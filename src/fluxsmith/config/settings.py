@@ -158,6 +158,13 @@ class Settings(BaseSettings):
         description="Largest body of a request.",
         json_schema_extra={"unit": "MB"},
     )
+    max_lora_mb: int = Field(
+        2000,
+        ge=1,
+        le=20_000,
+        description="Largest LoRA file that can be imported.",
+        json_schema_extra={"unit": "MB"},
+    )
     train_memory_limit_mb: int = Field(
         0,
         ge=0,

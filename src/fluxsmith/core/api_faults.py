@@ -46,8 +46,8 @@ _WAIT = "Try again in a few minutes."
 _DASHBOARD = "Look at the usage page of that service's dashboard before you send it again."
 LOCAL_PATH = (
     "Train here instead (`fluxsmith finetune`, with nano or a klein folder as base). To draw with a LoRA at "
-    "BFL, train it on FLUX.2 [klein] Base, `fluxsmith models export` it, upload the file in BFL's dashboard "
-    "under Customization → Finetunes, and name its id here with `fluxsmith models link`."
+    "BFL, train it on FLUX.2 [klein] Base and follow `fluxsmith models publish`, or Publish on the page of "
+    "models: upload the file in BFL's dashboard under Customization → Finetunes, and link its id here."
 )
 
 FAULTS: tuple[Fault, ...] = (

@@ -152,11 +152,21 @@ class FinetuneOutcome:
 
 @dataclass(frozen=True)
 class LoraPlace:
-    """Where a LoRA is: a file here, or with the provider of its base model under `remote_id`."""
+    """Which model a name stands for, and where its LoRA is: a file here, or with the provider of its base
+    model under `remote_id`. A base model has neither."""
 
+    model_id: str
     base_model: str
     path: Path | None
     remote_id: str | None
+
+
+@dataclass(frozen=True)
+class LoraFacts:
+    """What a provider found in a LoRA's file: `trigger_word` is empty where its maker wrote none."""
+
+    rank: int
+    trigger_word: str = ""
 
 
 @dataclass(frozen=True)
@@ -314,6 +324,13 @@ class Provider(Protocol):
 
     def models(self) -> list[BaseModelInfo]:
         """Base models that this provider offers now."""
+
+    def check_lora(self, model: str, path: Path) -> LoraFacts:
+        """Check that a file is a whole LoRA which `model` can draw with, without loading either.
+
+        Raises:
+            ValidationError: it is not, in words; `UnsupportedError` if this provider takes no files.
+        """
 
     def warm_up(self, model: str) -> None:
         """Load what the first picture of `model` would wait for; a provider with nothing to load returns."""

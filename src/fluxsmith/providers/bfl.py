@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,12 +21,13 @@ from fluxsmith.core.api_retry import RetryPolicy
 from fluxsmith.core.api_service import APIService, Check
 from fluxsmith.core.cloud_tasks import CloudTasks
 from fluxsmith.core.images import fit_picture
-from fluxsmith.errors import APIError, Cancelled, NotFoundError, ValidationError
+from fluxsmith.errors import APIError, Cancelled, NotFoundError, UnsupportedError, ValidationError
 from fluxsmith.providers.base import (
     BaseModelInfo,
     FinetuneOutcome,
     FinetuneTask,
     GenerationTask,
+    LoraFacts,
     Picture,
     Reporter,
     TrainingReporter,
@@ -84,6 +86,19 @@ class BflProvider:
         """BFL's catalogue; asks nobody."""
         hint = LOCAL_PATH if self._retired else "Choose 'bfl/flux-pro', or train here."
         return [offer.info(self.name, trains=not self._retired, training_hint=hint) for offer in OFFERS]
+
+    def check_lora(self, model: str, path: Path) -> LoraFacts:
+        """Refuse: a LoRA gets there by BFL's dashboard, or by the other fluxsmith's own import.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(
+            "lora-uploaded-elsewhere",
+            f"{self._api.host} takes LoRA files only on its own page, so '{model}' cannot get this one.",
+            hint="`fluxsmith models publish` leads through it: upload there, then link its id here.",
+            field="base_model",
+        )
 
     def warm_up(self, model: str) -> None:
         """Nothing is loaded here."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fluxsmith.engine.folder import CARD, ModelFolder, check_weights, read_folder
+from fluxsmith.engine.lora_file import inspect_lora
 from fluxsmith.engine.spec import SpecPicture, TrainSpec
 from fluxsmith.engine.threads import wait_asleep
 from fluxsmith.errors import Cancelled, EngineError, NotFoundError
@@ -20,6 +21,7 @@ from fluxsmith.providers.base import (
     FinetuneOutcome,
     FinetuneTask,
     GenerationTask,
+    LoraFacts,
     Picture,
     Reporter,
     TrainingReporter,
@@ -114,6 +116,16 @@ class LocalProvider:
 
         device = choose_device(self._device)
         return f"{device} (set to {self._device})"
+
+    def check_lora(self, model: str, path: Path) -> LoraFacts:
+        """Check a file from elsewhere by its header and its numbers; loads neither torch nor the model.
+
+        Raises:
+            ValidationError: what is wrong with it, in words.
+            NotFoundError: there is no such model.
+        """
+        found = inspect_lora(path, self._folder(model))
+        return LoraFacts(found.rank, found.metadata.get("trigger_word", ""))
 
     def warm_up(self, model: str = "nano") -> None:
         """Load a base model now, so that the first picture comes soon.

@@ -17,9 +17,10 @@ from fluxsmith.contract.answers import (
 )
 from fluxsmith.core.actor import Actor
 from fluxsmith.core.jobs import Job, JobState
-from fluxsmith.errors import NotFoundError
+from fluxsmith.errors import FluxsmithError, NotFoundError
 from fluxsmith.services.finetuning import Finetune
 from fluxsmith.services.inference import REQUEST_MODERATED, Generation, upsample
+from fluxsmith.services.models import Model
 from fluxsmith.tasks.links import ResultFile, ResultLinks
 
 STATUS: dict[JobState, StatusResponse] = {
@@ -51,7 +52,72 @@ def poll(
         return ResultResponse(id=task_id, status=StatusResponse.task_not_found)
 
 
-def finetune_details(finetune: Finetune) -> dict[str, Any]:
+def finetune_ids(services: ServiceContainer, actor: Actor) -> list[str]:
+    """Every `finetune_id` of the actor: finetunes by id, uploaded LoRAs by name, as BFL has them."""
+    uploaded = [model.name for model in services.models.list(actor) if model.origin == "import"]
+    return [*(finetune.id for finetune in services.finetuning.list(actor)), *uploaded]
+
+
+def finetune_details(services: ServiceContainer, actor: Actor, finetune_id: str) -> dict[str, Any]:
+    """What there is to tell of a finetune, or of a LoRA that was uploaded or linked.
+
+    Raises:
+        NotFoundError: there is no such finetune, or it was deleted.
+    """
+    try:
+        return _trained(services.finetuning.get(actor, finetune_id))
+    except NotFoundError:
+        model = _lora(services, actor, finetune_id)
+        if model is None:
+            raise
+    return _trained(services.finetuning.get(actor, model.id)) if model.origin == "finetune" else _kept(model)
+
+
+def delete_finetune(services: ServiceContainer, actor: Actor, finetune_id: str) -> tuple[str, str]:
+    """Delete a finetune with its model, or an uploaded LoRA; its id and its name.
+
+    Raises:
+        NotFoundError: there is no such finetune, or it was deleted before.
+    """
+    try:
+        finetune = services.finetuning.delete(actor, finetune_id)
+    except NotFoundError:
+        model = _lora(services, actor, finetune_id)
+        if model is None:
+            raise
+        if model.origin != "finetune":
+            services.models.delete(actor, model.id)
+            return model.name, model.name
+        finetune = services.finetuning.delete(actor, model.id)
+    return finetune.id, finetune.name
+
+
+def _lora(services: ServiceContainer, actor: Actor, finetune_id: str) -> Model | None:
+    try:
+        model = services.models.get(actor, finetune_id)
+    except FluxsmithError:
+        return None
+    return model if model.kind == "lora" else None
+
+
+def _kept(model: Model) -> dict[str, Any]:
+    """Details of a LoRA that was not trained here."""
+    return {
+        "finetune_id": model.name if model.origin == "import" else model.id,
+        "finetune_comment": model.name,
+        "trigger_word": model.trigger_word,
+        "finetune_type": "lora",
+        "base_model": model.base_model,
+        "status": StatusResponse.ready.value,
+        "state": "done",
+        "origin": model.origin,
+        "size_bytes": model.size_bytes,
+        "sha256": model.sha256,
+        "created_at": model.created_at.isoformat() if model.created_at else None,
+    }
+
+
+def _trained(finetune: Finetune) -> dict[str, Any]:
     """Every submitted parameter but the pictures, and how the finetune fares."""
     job, parameters = finetune.job, finetune.parameters
     return {
@@ -128,6 +194,8 @@ def _drawn_at(generation: Generation) -> dict[str, Any]:
         "native_width": output.native_width,
         "native_height": output.native_height,
     }
+    if output.reused_from:
+        details["reused_from"] = output.reused_from
     if generation.prompt_upsampling:
         details["upsampled_prompt"] = upsample(generation.prompt)
     if native != asked:

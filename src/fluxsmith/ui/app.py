@@ -17,7 +17,9 @@ from fluxsmith.ui.base import BaseUI
 from fluxsmith.ui.finetune import FinetunePage
 from fluxsmith.ui.generate import GeneratePage
 from fluxsmith.ui.media import pictures_router
+from fluxsmith.ui.models import ModelsPage
 from fluxsmith.ui.theme import studio_theme
+from fluxsmith.ui.webhooks import WebhooksPage
 
 _HERE = Path(__file__).parent
 _ICON = (
@@ -29,13 +31,18 @@ _UPLOAD_KEPT_S = 3600  # copies that Gradio makes of uploads; datasets have thei
 
 def build_studio(container: ServiceContainer) -> Any:
     """All pages as one Gradio application; `mount_studio` also gives it its looks."""
-    finetune, generate = FinetunePage(container), GeneratePage(container)
+    finetune, models, generate = FinetunePage(container), ModelsPage(container), GeneratePage(container)
+    webhooks = WebhooksPage(container)
     with gr.Blocks(
         title="fluxsmith", analytics_enabled=False, delete_cache=(_UPLOAD_KEPT_S, _UPLOAD_KEPT_S)
     ) as blocks:
         finetune.build(blocks)
+    with blocks.route(models.title, "models"):
+        models.build(blocks)
     with blocks.route(generate.title, "generate"):
         generate.build(blocks)
+    with blocks.route(webhooks.title, "webhooks"):
+        webhooks.build(blocks)
     return blocks
 
 
@@ -56,7 +63,7 @@ def _mount(app: FastAPI, container: ServiceContainer, script: str) -> None:
         theme=studio_theme(),
         css_paths=[_HERE / "studio.css"],
         head=f'<link rel="icon" href="{_ICON}"><script>{script}</script>',
-        max_file_size=f"{container.settings.max_upload_mb}mb",
+        max_file_size=f"{max(container.settings.max_upload_mb, container.settings.max_lora_mb)}mb",
         footer_links=[],
         run_history=False,
         show_error=False,

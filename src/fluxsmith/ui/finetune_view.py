@@ -93,12 +93,9 @@ def set_choices(datasets: Sequence[Dataset], max_upload_mb: int) -> str:
     )
     again = f'<span class="fs-chips-title">Used before</span>{earlier}' if earlier else ""
     sample = parts.act("Use the sample set", "sample", icon_name="pictures")
-    too_large = parts.error_box(
-        f"The request is larger than {max_upload_mb} MB.",
-        "Send fewer or smaller pictures, or raise FLUXSMITH_MAX_UPLOAD_MB.",
+    words = parts.too_large(
+        max_upload_mb, "Send fewer or smaller pictures, or raise FLUXSMITH_MAX_UPLOAD_MB."
     )
-    limit = max_upload_mb * 1_000_000
-    words = f'<template class="fs-too-large" data-limit="{limit}">{too_large}</template>'
     return f'<div class="fs-chips">{sample}{again}{words}</div>'
 
 

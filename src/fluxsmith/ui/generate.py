@@ -87,6 +87,7 @@ class GeneratePage(BaseUI):
             self.output_format = fields.choice(
                 GenerationRequest, "output_format", {"png": "PNG", "jpeg": "JPEG"}, elem_classes="fs-choices"
             )
+            self.anew = fields.switch(GenerationRequest, "anew")
 
     def _wire(self, blocks: Any) -> None:
         view = [self.gallery, self.timer]
@@ -103,6 +104,7 @@ class GeneratePage(BaseUI):
             self.steps,
             self.guidance,
             self.output_format,
+            self.anew,
         ]
         self.on(blocks.load, self.on_load, [self.prompt], self.view_error, [*view, self.model, *choice])
         self.on(self.timer.tick, self.on_tick, None, self.view_error, view, queue=False)
@@ -144,7 +146,7 @@ class GeneratePage(BaseUI):
 
     def on_draw(
         self, prompt: str, model: str, strength: float, size: str, width: Any, height: Any, count: Any,
-        seed: Any, steps: Any, guidance: Any, output_format: str,
+        seed: Any, steps: Any, guidance: Any, output_format: str, anew: bool,
     ) -> Updates:  # fmt: skip
         """Ask for the pictures."""
         if size in SIZES:
@@ -162,6 +164,7 @@ class GeneratePage(BaseUI):
                 "steps": fields.given(steps),
                 "guidance": fields.given(guidance),
                 "output_format": output_format,
+                "anew": anew,
             },
         )
         self.container.inference.generate(self.actor(), request)

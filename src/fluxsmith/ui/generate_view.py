@@ -102,6 +102,8 @@ def _says(generation: Generation, model_name: str) -> str:
     if generation.strength != 1.0:
         details.append(f"strength {generation.strength:g}")
     details += [f"{generation.width} × {generation.height}", f"seed {generation.seed}"]
+    if generation.outputs and generation.outputs[0].reused_from:
+        details.append("from the store, not paid for again")
     if generation.job.state == "cancelled":
         details.append("cancelled")
     return (

@@ -10,6 +10,10 @@ _PATHS = {
     '<circle cx="8" cy="12" r="2"/><circle cx="13" cy="18" r="2"/>',
     "generate": '<rect x="4" y="4" width="16" height="16" rx="2"/><path d="M4 16l4.5-4.5L13 16l3-3 4 4"/>'
     '<circle cx="15" cy="9" r="1.5"/>',
+    "models": '<path d="M12 3.5l8 4.5-8 4.5L4 8zM4 12l8 4.5 8-4.5M4 16l8 4.5 8-4.5"/>',
+    "link": '<path d="M10 14a4 4 0 0 0 5.7 0l3-3a4 4 0 0 0-5.7-5.7l-1 1"/>'
+    '<path d="M14 10a4 4 0 0 0-5.7 0l-3 3A4 4 0 0 0 11 18.7l1-1"/>',
+    "webhooks": '<path d="M4 12h11M11 7.5l5 4.5-5 4.5"/><path d="M20 5v14"/>',
     "add": '<path d="M12 5v14M5 12h14"/>',
     "close": '<path d="M6 6l12 12M18 6L6 18"/>',
     "download": '<path d="M12 4v11M7 11l5 5 5-5M5 20h14"/>',

@@ -19,7 +19,12 @@ STATE_WORDS = {
     "failed": "Failed",
     "cancelled": "Cancelled",
 }
-NAVIGATION = (("Finetune", "", "finetune"), ("Generate", "generate", "generate"))
+NAVIGATION = (
+    ("Finetune", "", "finetune"),
+    ("Models", "models", "models"),
+    ("Generate", "generate", "generate"),
+    ("Webhooks", "webhooks", "webhooks"),
+)
 
 
 def navigation(active: str) -> str:
@@ -51,6 +56,12 @@ def error_box(message: str, hint: str = "") -> str:
         f'<div class="fs-error" role="alert">{icon("failed")}<div>'
         f"<strong>{escape(message)}</strong>{more}</div></div>"
     )
+
+
+def too_large(limit_mb: int, hint: str) -> str:
+    """The words for files above a limit, unseen; studio.js shows them before such files travel."""
+    words = error_box(f"The request is larger than {limit_mb} MB.", hint)
+    return f'<template class="fs-too-large" data-limit="{limit_mb * 1_000_000}">{words}</template>'
 
 
 def empty_state(icon_name: str, title: str, says: str, action: str = "") -> str:

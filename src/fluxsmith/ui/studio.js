@@ -69,7 +69,7 @@
 
   // Files that together exceed what the server takes are refused before they travel, in the server's words.
   function refuseTooLarge(event, files) {
-    const drop = event.target.closest?.('#drop');
+    const drop = event.target.closest?.('.fs-drop');
     const words = document.querySelector('template.fs-too-large');
     document.querySelectorAll('.fs-too-large-shown').forEach((shown) => shown.remove());
     if (!drop || !words || !files) return;
@@ -113,6 +113,12 @@
     button.click();  // heard only once Gradio has made the page its own, hence the tries
     setTimeout(() => reopen(fold, tries - 1), 300);
   }
+  // What was unfolded inside a part stays so when the part is drawn anew.
+  const unfolded = new Set();
+  document.addEventListener('toggle', (event) => {
+    const key = event.target.dataset?.fold;
+    if (key) unfolded[event.target.open ? 'add' : 'delete'](key);
+  }, true);
   const seen = new WeakSet();
   new MutationObserver(() => {
     for (const fold of document.querySelectorAll('.fs-advanced')) {
@@ -120,19 +126,23 @@
       seen.add(fold);
       setTimeout(() => reopen(fold, 20), 300);
     }
+    for (const fold of document.querySelectorAll('details[data-fold]:not([open])')) {
+      fold.open = unfolded.has(fold.dataset.fold);
+    }
     const title = document.querySelector('.fs-title h1')?.textContent;
     if (title && document.title !== `${title} · fluxsmith`) document.title = `${title} · fluxsmith`;
   }).observe(document.documentElement, {childList: true, subtree: true});
 
-  // The opened finetune is in the address, so that a reload or another device opens the same one.
+  // What is opened is in the address, so that a reload or another device opens the same.
+  function remember(name, card) {
+    const address = new URL(location.href);
+    if (card) address.searchParams.set(name, card.dataset[name]);
+    else address.searchParams.delete(name);
+    history.replaceState(history.state, '', address);
+    if (card && card.getBoundingClientRect().top < 0) card.scrollIntoView({behavior: 'smooth', block: 'start'});
+  }
   window.fluxsmith = {
-    rememberJob() {
-      const card = document.querySelector('.fs-job');
-      const address = new URL(location.href);
-      if (card) address.searchParams.set('job', card.dataset.job);
-      else address.searchParams.delete('job');
-      history.replaceState(history.state, '', address);
-      if (card && card.getBoundingClientRect().top < 0) card.scrollIntoView({behavior: 'smooth', block: 'start'});
-    },
+    rememberJob() { remember('job', document.querySelector('.fs-job')); },
+    rememberModel() { remember('model', document.querySelector('.fs-model')); },
   };
 })();

@@ -1,4 +1,4 @@
-"""Our own API: what BFL's contract lacks. Datasets, finetunes, generations, models and jobs.
+"""Our own API: what BFL's contract lacks. Datasets, finetunes, generations and jobs; models are in `models`.
 
 Each route calls one service method; the objects that go in and out are the services' own.
 """
@@ -17,7 +17,6 @@ from fluxsmith.errors import NotFoundError
 from fluxsmith.services.datasets import Dataset, Upload
 from fluxsmith.services.finetuning import Finetune, FinetuneRequest
 from fluxsmith.services.inference import Generation, GenerationRequest
-from fluxsmith.services.models import Model
 from fluxsmith.web.context import CurrentActor, Services
 from fluxsmith.web.events import stream
 
@@ -176,19 +175,6 @@ def followed_picture(generation_id: str, index: int, services: Services, actor: 
     """The PNG of one of the pictures that a generation follows, as it was kept."""
     path = services.inference.followed(actor, generation_id, index)
     return FileResponse(path, media_type="image/png", headers={"x-content-type-options": "nosniff"})
-
-
-@router.get("/models", tags=["Models"], summary="All models")
-def list_models(services: Services, actor: CurrentActor) -> list[Model]:
-    """Base models first, then finetuned ones, newest first."""
-    return services.models.list(actor)
-
-
-@router.get("/models/{model_id}/file", tags=["Models"], summary="A LoRA's file", response_class=FileResponse)
-def model_file(model_id: str, services: Services, actor: CurrentActor) -> FileResponse:
-    """The safetensors file, to use elsewhere."""
-    path = services.models.file(actor, model_id)
-    return FileResponse(path, media_type="application/octet-stream", filename=f"{model_id}.safetensors")
 
 
 @router.get("/jobs/{job_id}", tags=["Jobs"], summary="One job")

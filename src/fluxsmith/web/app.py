@@ -15,7 +15,7 @@ from starlette.routing import Match
 from fluxsmith import __version__
 from fluxsmith.container import ServiceContainer
 from fluxsmith.tasks.links import ResultLinks
-from fluxsmith.web import api, docs, files, health, v1, webhooks
+from fluxsmith.web import api, docs, files, health, metrics, models, v1, webhooks
 from fluxsmith.web.errors import install_error_handlers
 from fluxsmith.web.middleware import BodyLimit, KnownHosts, RequestContext
 
@@ -49,10 +49,20 @@ def create_api(container: ServiceContainer) -> FastAPI:
     app.state.container = container
     app.state.links = ResultLinks(container.settings)
     install_error_handlers(app)
-    app.add_middleware(BodyLimit, limit_mb=container.settings.max_upload_mb)
-    app.add_middleware(KnownHosts, settings=container.settings)
+    settings = container.settings
+    app.add_middleware(BodyLimit, settings=settings)
+    app.add_middleware(KnownHosts, settings=settings)
     app.add_middleware(RequestContext)  # added last, so it is the outermost
-    for router in (v1.router, api.router, webhooks.router, files.router, health.router, docs.router):
+    for router in (
+        v1.router,
+        api.router,
+        models.router,
+        webhooks.router,
+        files.router,
+        health.router,
+        metrics.router,
+        docs.router,
+    ):
         app.include_router(router)
     return app
 

@@ -52,18 +52,19 @@ def answer(error: FluxsmithError, scope: Scope) -> JSONResponse:
         place: list[str | int] = ["body", *error.field.split(".")] if error.field else ["body"]
         detail = [InvalidField(loc=place, msg=error.message, type=error.code)]
     wait_s = RETRY_AFTER_S if isinstance(error, CapacityError) else None
-    headers = rate_headers(error) if isinstance(error, TaskLimitError) else None
+    headers = rate_headers(error.active, error.limit) if isinstance(error, TaskLimitError) else None
     return _render(
         error.status, error.code, error.message, error.hint, detail, scope, wait_s=wait_s, headers=headers
     )
 
 
-def rate_headers(error: TaskLimitError) -> dict[str, str]:
-    """BFL's three headers: tasks that may be active, how many more may, and the second to try again."""
+def rate_headers(active: int, limit: int) -> dict[str, str]:
+    """BFL's three headers: tasks that may be active, how many more may, and the second to try (again)."""
+    wait_s = 0 if active < limit else RETRY_AFTER_S
     return {
-        "x-ratelimit-limit": str(error.limit),
-        "x-ratelimit-remaining": str(max(0, error.limit - error.active)),
-        "x-ratelimit-reset": str(int(time.time()) + RETRY_AFTER_S),
+        "x-ratelimit-limit": str(limit),
+        "x-ratelimit-remaining": str(max(0, limit - active)),
+        "x-ratelimit-reset": str(int(time.time()) + wait_s),
     }
 
 

@@ -9,6 +9,7 @@ import asyncio
 import re
 import time
 import uuid
+from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -25,7 +26,9 @@ DRAIN_S = 10.0  # a client that still sends would otherwise miss the answer
 
 _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LINK_TOKEN = re.compile(r"^(.*/files/)[^/]+")  # who has the link has the picture: keep it out of logs
-_HEALTH = frozenset({"/healthz", "/readyz"})
+_HEALTH = frozenset({"/healthz", "/readyz", "/metrics"})
+_LORA_IMPORT = "/api/models"
+_PAGE_UPLOAD = "/gradio_api/upload"
 _PAGE_EVENTS = "/gradio_api/"  # of the studio: one a second while something runs
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -111,22 +114,41 @@ class KnownHosts:
         return name in self._names or name.endswith(".localhost")
 
 
-class BodyLimit:
-    """Refuses bodies above a size, by their declared length or while they come in."""
+@dataclass(frozen=True)
+class _Limit:
+    """How large a body may be, in MB, and what to do if it is larger."""
 
-    def __init__(self, app: ASGIApp, limit_mb: int) -> None:
+    mb: int
+    hint: str
+
+
+class BodyLimit:
+    """Refuses bodies above a size, by their declared length or while they come in.
+
+    LoRA files may be larger than anything else; the studio's uploads may be one.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._limit_mb = limit_mb
-        self._limit_bytes = limit_mb * 1_000_000
+        self._usual = _Limit(
+            settings.max_upload_mb, "Send fewer or smaller pictures, or raise FLUXSMITH_MAX_UPLOAD_MB."
+        )
+        lora = _Limit(
+            settings.max_lora_mb,
+            "Export the LoRA at a lower rank or precision, or raise FLUXSMITH_MAX_LORA_MB.",
+        )
+        self._others = {_LORA_IMPORT: lora, _PAGE_UPLOAD: max(self._usual, lora, key=lambda one: one.mb)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._others.get(scope["path"], self._usual)
+        limit_bytes = limit.mb * 1_000_000
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._limit_bytes:
-            await self._refuse(scope, receive, send, more="expect" not in Headers(scope=scope))
+        if declared.isdecimal() and int(declared) > limit_bytes:
+            await self._refuse(limit, scope, receive, send, more="expect" not in Headers(scope=scope))
             return
         received, more, started, exceeded = 0, True, False, False
 
@@ -135,7 +157,7 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             more = message.get("more_body", False)
-            if received > self._limit_bytes:
+            if received > limit_bytes:
                 exceeded = True
                 raise HTTPException(413)
             return message
@@ -153,14 +175,14 @@ class BodyLimit:
             if not exceeded or started:
                 raise
         if exceeded and not started:
-            await self._refuse(scope, receive, send, more=more)
+            await self._refuse(limit, scope, receive, send, more=more)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send, *, more: bool) -> None:
+    async def _refuse(self, limit: _Limit, scope: Scope, receive: Receive, send: Send, *, more: bool) -> None:
         refusal = http_answer(
             413,
             scope,
-            message=f"The request is larger than {self._limit_mb} MB.",
-            hint="Send fewer or smaller pictures, or raise FLUXSMITH_MAX_UPLOAD_MB.",
+            message=f"The request is larger than {limit.mb} MB.",
+            hint=limit.hint,
             headers={"connection": "close"},
         )
         await send(

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.security import APIKeyHeader
 
+from fluxsmith.container import ServiceContainer
 from fluxsmith.contract.answers import (
     AsyncResponse,
     AsyncWebhookResponse,
@@ -28,9 +29,11 @@ from fluxsmith.contract.answers import (
 from fluxsmith.contract.base import Notified
 from fluxsmith.contract.endpoints import GENERATION_ENDPOINTS, Endpoint
 from fluxsmith.contract.inputs import DeleteFinetuneInputs, FinetuneInputs
+from fluxsmith.core.actor import Actor
 from fluxsmith.tasks import answers
 from fluxsmith.web import submissions
 from fluxsmith.web.context import Base, CurrentActor, Links, Services
+from fluxsmith.web.errors import rate_headers
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": words}
@@ -64,10 +67,11 @@ def get_result(
 
 @router.post("/finetune", tags=["Tasks"], summary="Finetune", operation_id="finetune", dependencies=keyed)
 def finetune(
-    body: FinetuneInputs, services: Services, actor: CurrentActor, base: Base
+    body: FinetuneInputs, services: Services, actor: CurrentActor, base: Base, response: Response
 ) -> FinetuneResponse | FinetuneWebhookResponse:
     """Train a LoRA on the pictures of a zip; poll `get_result` with the id, or ask `finetune_details`."""
     started = submissions.submit_finetune(services, actor, body, base)
+    _tell_room(services, actor, response)
     polling_url = answers.polling_url(base, started.id)
     if body.webhook_url is None:
         return FinetuneResponse(id=started.id, finetune_id=started.id, polling_url=polling_url)
@@ -89,7 +93,7 @@ def finetune(
 )
 def my_finetunes(services: Services, actor: CurrentActor) -> MyFinetunesResponse:
     """List all finetune_ids created by the user."""
-    return MyFinetunesResponse(finetunes=[finetune.id for finetune in services.finetuning.list(actor)])
+    return MyFinetunesResponse(finetunes=answers.finetune_ids(services, actor))
 
 
 @router.get(
@@ -105,8 +109,8 @@ def finetune_details(
     actor: CurrentActor,
 ) -> FinetuneDetailResponse:
     """Every parameter of a finetune but its pictures, and how it fares."""
-    found = services.finetuning.get(actor, finetune_id)
-    return FinetuneDetailResponse(finetune_details=answers.finetune_details(found))
+    details = answers.finetune_details(services, actor, finetune_id)
+    return FinetuneDetailResponse(finetune_details=details)
 
 
 @router.post(
@@ -120,22 +124,29 @@ def delete_finetune(
     body: DeleteFinetuneInputs, services: Services, actor: CurrentActor
 ) -> DeleteFinetuneResponse:
     """Delete a finetune and its model; one that still runs is stopped."""
-    deleted = services.finetuning.delete(actor, body.finetune_id)
+    deleted_id, name = answers.delete_finetune(services, actor, body.finetune_id)
     return DeleteFinetuneResponse(
         status="deleted",
-        message=f"The finetune '{deleted.name}' was deleted.",
-        deleted_finetune_id=deleted.id,
+        message=f"The finetune '{name}' was deleted.",
+        deleted_finetune_id=deleted_id,
         timestamp=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     )
+
+
+def _tell_room(services: ServiceContainer, actor: Actor, response: Response) -> None:
+    """Say in BFL's headers how many more tasks may be submitted now."""
+    room = services.task_limit.room(actor.id)
+    response.headers.update(rate_headers(room.active, room.limit))
 
 
 def _submitter(endpoint: Endpoint) -> Callable[..., AsyncResponse | AsyncWebhookResponse]:
     """The route of one generation endpoint."""
 
     def submit(
-        body: Notified, services: Services, actor: CurrentActor, base: Base
+        body: Notified, services: Services, actor: CurrentActor, base: Base, response: Response
     ) -> AsyncResponse | AsyncWebhookResponse:
         generation = submissions.submit_generation(services, actor, endpoint, body, base)
+        _tell_room(services, actor, response)
         polling_url = answers.polling_url(base, generation.id)
         if body.webhook_url is None:
             return AsyncResponse(id=generation.id, polling_url=polling_url)

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from fluxsmith.core.tables import GenerationRow
+from fluxsmith.core.tables import GenerationRow, JobRow
 from fluxsmith.services.inference.schema import GenerationRequest, UsedPicture
+
+MOST_CANDIDATES = 50  # whoever draws one seed with many prompts is served by the newest of them
 
 
 def insert(
@@ -51,6 +53,34 @@ def of_owner(session: Session, owner_id: str, limit: int) -> list[GenerationRow]
         .limit(limit)
     )
     return list(session.scalars(query))
+
+
+def done_with_seed(session: Session, like: GenerationRow, seed: int) -> list[GenerationRow]:
+    """Finished generations of the same owner, provider, model and seed, newest first; not `like` itself."""
+    query = (
+        select(GenerationRow)
+        .join(JobRow, JobRow.id == GenerationRow.id)
+        .where(
+            GenerationRow.owner_id == like.owner_id,
+            GenerationRow.provider == like.provider,
+            GenerationRow.model_id == like.model_id,
+            GenerationRow.id != like.id,
+            GenerationRow.deleted_at.is_(None),
+            GenerationRow.request["seed"].as_numeric(12, 0) == seed,
+            JobRow.state == "done",
+        )
+        .order_by(GenerationRow.created_at.desc())
+        .limit(MOST_CANDIDATES)
+    )
+    return list(session.scalars(query))
+
+
+def reused_pictures(session: Session) -> int:
+    """How many pictures of all owners were taken from the store instead of being paid for again."""
+    query = select(func.sum(func.json_array_length(GenerationRow.outputs))).where(
+        GenerationRow.outputs[(0, "reused_from")].as_string().is_not(None)
+    )
+    return int(session.scalar(query) or 0)
 
 
 def set_outputs(session: Session, generation_id: str, outputs: list[Any]) -> None:

@@ -139,6 +139,12 @@ class GenerationRequest(BaseModel):
         title="Size of the picture",
         description="Draw as large as the first picture to follow; a fill always is.",
     )
+    anew: bool = Field(
+        False,
+        title="Draw anew",
+        description="Ask a paid provider again even for pictures that it has drawn before, from the same "
+        "settings and seed; otherwise those are taken from the store.",
+    )
 
     @field_validator("prompt")
     @classmethod
@@ -180,8 +186,21 @@ class UsedPicture(BaseModel):
     preprocessed: bool = False
 
 
+_NOT_OF_THE_PICTURE = frozenset({"output_format", "safety_tolerance", "anew"})
+
+
+def asks_the_same(one: GenerationRequest, other: GenerationRequest) -> bool:
+    """Whether two requests come to the same pictures, whatever is done with them afterwards."""
+    return one.model_dump(exclude=set(_NOT_OF_THE_PICTURE)) == other.model_dump(
+        exclude=set(_NOT_OF_THE_PICTURE)
+    )
+
+
 class Output(BaseModel):
-    """One drawn picture; the file in storage is a PNG of exactly the size asked for."""
+    """One drawn picture; the file in storage is a PNG of exactly the size asked for.
+
+    `reused_from` is the generation that it was drawn in, if it was not drawn, and paid for, again.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -191,6 +210,7 @@ class Output(BaseModel):
     height: int
     native_width: int
     native_height: int
+    reused_from: str | None = None
 
 
 class Generation(BaseModel):

@@ -39,6 +39,7 @@ from fluxsmith.services.inference.schema import (
     GenerationRequest,
     Output,
     UsedPicture,
+    asks_the_same,
 )
 from fluxsmith.services.inference.upsampling import upsample
 
@@ -49,7 +50,7 @@ class Loras(Protocol):
     """What this service needs of the model service."""
 
     def lora(self, owner_id: str, model_id: str) -> LoraPlace:
-        """Where a LoRA is; raises NotFoundError or ConflictError."""
+        """Which LoRA an id or a name means and where it is; raises NotFoundError or ConflictError."""
 
 
 class InferenceService:
@@ -92,9 +93,11 @@ class InferenceService:
             ValidationError: a picture to follow cannot be used.
             TaskLimitError: too many tasks of the actor wait or run.
         """
-        base = self._drawable(actor, request.model)
+        place = self._place(actor.id, request.model)
+        base = self._drawable(place)
         self._refuse_lacking(base, request)
         provider = self._providers.get(base.provider)
+        request = request.model_copy(update={"model": place.model_id})  # a name may be given to another later
         if request.seed is None:
             request = request.model_copy(update={"seed": secrets.randbelow(MAX_SEED + 1)})
         intake = take_in(request, self._fetch)
@@ -217,11 +220,44 @@ class InferenceService:
             raise ConflictError("generation-deleted", "The request was deleted before it started.")
         request = GenerationRequest.model_validate(row.request)
         self._refuse_moderated(request)
-        task = self._task(row, request)
-        pictures = self._providers.get(row.provider).generate(task, ctx)
-        outputs = [self._keep(row.id, index, picture, request) for index, picture in enumerate(pictures)]
+        outputs = self._drawn_before(row, request)
+        if outputs:
+            ctx.message(
+                "Drawn before with the same settings and seed: taken from the store, not paid for again."
+            )
+        else:
+            pictures = self._providers.get(row.provider).generate(self._task(row, request), ctx)
+            outputs = [self._keep(row.id, index, picture, request) for index, picture in enumerate(pictures)]
         with ctx.finishing() as session:
             repository.set_outputs(session, row.id, [output.model_dump() for output in outputs])
+
+    def saved_calls(self) -> int:
+        """How many calls of paid providers were saved by taking pictures from the store; of all owners."""
+        with self._db.reading() as session:
+            return repository.reused_pictures(session)
+
+    def _drawn_before(self, row: GenerationRow, request: GenerationRequest) -> Sequence[Output]:
+        """Copies of what a paid provider drew before from the same request; empty if it must be asked."""
+        if request.anew or row.pictures or not self._providers.get(row.provider).remote:
+            return []
+        with self._db.reading() as session:
+            candidates = repository.done_with_seed(session, row, _seed(request))
+        for earlier in candidates:
+            if not asks_the_same(request, GenerationRequest.model_validate(earlier.request)):
+                continue
+            outputs = [Output.model_validate(output) for output in earlier.outputs]
+            if len(outputs) == request.count and all(
+                self._storage.exists(one.storage_key) for one in outputs
+            ):
+                return [self._copy(row.id, index, one, earlier.id) for index, one in enumerate(outputs)]
+        return []
+
+    def _copy(self, generation_id: str, index: int, output: Output, earlier_id: str) -> Output:
+        """A file of its own, so that deleting the earlier generation takes nothing away from this one."""
+        path = self._storage.local_path(output.storage_key)
+        file = self._storage.put(f"generations/{generation_id}/{index}.png", path)
+        source = output.reused_from or earlier_id
+        return output.model_copy(update={"storage_key": file.key, "reused_from": source})
 
     def _refuse_moderated(self, request: GenerationRequest) -> None:
         if request.safety_tolerance is None:
@@ -258,7 +294,7 @@ class InferenceService:
             count=request.count,
             steps=request.steps,
             guidance=request.guidance,
-            adapters=(Adapter(request.model, place.path, strength),) if place.path else (),
+            adapters=(Adapter(place.model_id, place.path, strength),) if place.path else (),
             remote_lora=RemoteLora(place.remote_id, strength) if place.remote_id else None,
             followed=self._followed(row, request),
         )
@@ -289,12 +325,11 @@ class InferenceService:
     def _place(self, owner_id: str, model: str) -> LoraPlace:
         """What a model's name stands for: a base model alone, or a LoRA and where it is."""
         if self._providers.find_model(model) is not None:
-            return LoraPlace(model, None, None)
+            return LoraPlace(model, model, None, None)
         return self._loras.lora(owner_id, model)
 
-    def _drawable(self, actor: Actor, model: str) -> BaseModelInfo:
+    def _drawable(self, place: LoraPlace) -> BaseModelInfo:
         """The base model that would draw; raises if there is none or it needs a LoRA."""
-        place = self._place(actor.id, model)
         info = self._providers.base_model(place.base_model, field="model")
         if not info.drawable and place.remote_id is None:
             raise UnsupportedError(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxsmith.core.tables import JobRow, ModelRow
-from fluxsmith.services.models.schema import LinkRequest
+from fluxsmith.core.storage import StoredFile
+from fluxsmith.core.tables import FinetuneRow, JobRow, ModelRow
+from fluxsmith.services.models.schema import ImportRequest, LinkRequest
 
 
 def find(session: Session, model_id: str) -> ModelRow | None:
@@ -24,6 +26,19 @@ def of_owner(session: Session, owner_id: str) -> list[ModelRow]:
         .order_by(ModelRow.created_at.desc())
     )
     return list(session.scalars(query))
+
+
+def named(session: Session, owner_id: str, name: str) -> list[ModelRow]:
+    """Models of an owner that are called so and are not deleted."""
+    query = select(ModelRow).where(
+        ModelRow.owner_id == owner_id, ModelRow.name == name, ModelRow.deleted_at.is_(None)
+    )
+    return list(session.scalars(query))
+
+
+def trained_here(session: Session, model_ids: Sequence[str]) -> set[str]:
+    """Those of some models that a finetune made."""
+    return set(session.scalars(select(FinetuneRow.id).where(FinetuneRow.id.in_(model_ids))))
 
 
 def finetune_state(session: Session, model_id: str, owner_id: str) -> str | None:
@@ -46,6 +61,27 @@ def insert_link(session: Session, model_id: str, owner_id: str, request: LinkReq
         sha256="",
         size_bytes=0,
         remote_id=request.remote_id,
+        created_at=datetime.now(UTC),
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def insert_import(
+    session: Session, model_id: str, owner_id: str, request: ImportRequest, file: StoredFile
+) -> ModelRow:
+    """Write a model whose LoRA was uploaded."""
+    row = ModelRow(
+        id=model_id,
+        owner_id=owner_id,
+        name=request.name,
+        base_model=request.base_model,
+        trigger_word=request.trigger_word,
+        storage_key=file.key,
+        sha256=file.sha256,
+        size_bytes=file.size_bytes,
+        remote_id=None,
         created_at=datetime.now(UTC),
     )
     session.add(row)
