@@ -76,7 +76,7 @@ class InferenceService:
             UnsupportedError: the model draws only with a LoRA.
             TaskLimitError: too many tasks of the actor wait or run.
         """
-        provider = self._providers.get(self._drawable(actor, request.model).provider)
+        provider = self._providers.get(self._drawable(actor, request).provider)
         if request.seed is None:
             request = request.model_copy(update={"seed": secrets.randbelow(MAX_SEED + 1)})
         generation_id = str(uuid.uuid4())
@@ -183,7 +183,7 @@ class InferenceService:
         )
 
     def _task(self, row: GenerationRow, request: GenerationRequest) -> GenerationTask:
-        place, strength = self._place(row.owner_id, request.model), request.strength
+        place, strength = self._place(row.owner_id, request), request.strength
         return GenerationTask(
             id=row.id,
             base_model=place.base_model,
@@ -198,15 +198,26 @@ class InferenceService:
             remote_lora=RemoteLora(place.remote_id, strength) if place.remote_id else None,
         )
 
-    def _place(self, owner_id: str, model: str) -> LoraPlace:
+    def _place(self, owner_id: str, request: GenerationRequest) -> LoraPlace:
         """What a model's name stands for: a base model alone, or a LoRA and where it is."""
-        if self._providers.find_model(model) is not None:
-            return LoraPlace(model, None, None)
-        return self._loras.lora(owner_id, model)
+        base = request.base_model
+        if self._providers.find_model(request.model) is not None:
+            return LoraPlace(request.model, None, None)
+        place = self._loras.lora(owner_id, request.model)
+        if base is None or base == place.base_model:
+            return place
+        if place.path is None:
+            raise UnsupportedError(
+                "lora-elsewhere",
+                "This LoRA is kept by its provider, so it can be drawn with only there.",
+                hint="Leave the base empty.",
+                field="base_model",
+            )
+        return LoraPlace(base, place.path, None)
 
-    def _drawable(self, actor: Actor, model: str) -> BaseModelInfo:
+    def _drawable(self, actor: Actor, request: GenerationRequest) -> BaseModelInfo:
         """The base model that would draw; raises if there is none or it needs a LoRA."""
-        place = self._place(actor.id, model)
+        place = self._place(actor.id, request)
         info = self._providers.base_model(place.base_model, field="model")
         if not info.drawable and place.remote_id is None:
             raise UnsupportedError(
