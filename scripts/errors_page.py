@@ -27,7 +27,9 @@ Every error is of one kind, which decides what it looks like to a program.
 CLOUD = """
 ## Remote services
 
-What you read when BFL's cloud, or another fluxsmith, fails. `HOST` stands for the host, `TASK` for the id of
+What you read when BFL's cloud, fal, or another fluxsmith, fails. Hints name `ADDRESS` and `KEY`: they are
+`FLUXSMITH_BFL_BASE_URL` and `FLUXSMITH_BFL_API_KEY`, or `FLUXSMITH_FAL_BASE_URL` and `FLUXSMITH_FAL_KEY`.
+`HOST` stands for the host, `TASK` for the id of
 the task there, `: …` for what the service itself says. *Sent again* tells what happens by itself before you
 read it: requests that change nothing are repeated with growing waits, or as the service advises; a paid
 request only where it certainly was not carried out. *May be charged* marks failures after which a paid
@@ -38,7 +40,16 @@ has, and never repeated otherwise.
 |---|---|---|---|---|---|
 """
 AGAIN = {"always": "yes", "reads": "what changes nothing", "never": "no"}
-WORDS = {"host": "HOST", "status": "STATUS", "said": ": …", "wait": "TIME", "limit": "LIMIT", "task": "TASK"}
+WORDS = {
+    "host": "HOST",
+    "status": "STATUS",
+    "said": ": …",
+    "wait": "TIME",
+    "limit": "LIMIT",
+    "task": "TASK",
+    "address": "ADDRESS",
+    "key": "KEY",
+}
 
 
 def page() -> str:

@@ -19,8 +19,10 @@ from fluxsmith.core.moderation import SafetyChecker, checker_named
 from fluxsmith.core.outbound import Outbound
 from fluxsmith.core.storage import StorageService
 from fluxsmith.core.task_limit import TaskLimit
+from fluxsmith.providers import fal
 from fluxsmith.providers.base import Provider
 from fluxsmith.providers.bfl import MOST_IN_FLIGHT, BflProvider, service_at
+from fluxsmith.providers.fal import FalProvider, hosts_at
 from fluxsmith.providers.local import LocalProvider
 from fluxsmith.providers.registry import ProviderRegistry
 from fluxsmith.services.datasets import DatasetService
@@ -188,11 +190,15 @@ class ServiceContainer:
         )
 
     def _cloud(self) -> list[Provider]:
-        key = self.settings.bfl_api_key
-        if key is None:
-            return []
-        api = service_at(self.settings.bfl_base_url, key.get_secret_value(), cache=DatabaseCache(self.db))
-        return [BflProvider(api, CloudTasks(self.db, BflProvider.name, MOST_IN_FLIGHT))]
+        settings, found = self.settings, list[Provider]()
+        if settings.fal_key is not None:
+            hosts = hosts_at(settings.fal_base_url, settings.fal_key.get_secret_value())
+            found.append(FalProvider(hosts, CloudTasks(self.db, FalProvider.name, fal.MOST_IN_FLIGHT)))
+        if settings.bfl_api_key is not None:
+            key = settings.bfl_api_key.get_secret_value()
+            api = service_at(settings.bfl_base_url, key, cache=DatabaseCache(self.db))
+            found.append(BflProvider(api, CloudTasks(self.db, BflProvider.name, MOST_IN_FLIGHT)))
+        return found
 
     def _once(self, name: str, make: Callable[[], T]) -> T:
         with self._lock:

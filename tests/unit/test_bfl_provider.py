@@ -350,7 +350,7 @@ def test_an_exchange_that_hangs_once_is_made_again(
 def test_a_picture_that_is_too_large_is_not_read(
     fake: FakeBfl, provider: BflProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fluxsmith.providers.bfl.PICTURE_BYTES", 100)
+    monkeypatch.setattr("fluxsmith.providers.remote_drawing.PICTURE_BYTES", 100)
     assert failed(provider).code == "api-answer-too-large"
 
 

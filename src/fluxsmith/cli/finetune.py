@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +38,9 @@ def finetune(
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same LoRA on a CPU.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP)] = None,
     parameters: Annotated[bool, typer.Option("--parameters", help="List all parameters and end.")] = False,
+    accept_cost: Annotated[
+        float | None, typer.Option(metavar="USD", help="The most that it may cost, where that is money.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Also copy the LoRA to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:
@@ -61,16 +65,28 @@ def finetune(
             captioning=captioning,
             base_model=base or container.settings.model,
             parameters=chosen,
+            accepted_cost_usd=accept_cost,
         )
+        request = _with_cost_accepted(container, request)
         with somebody_at_work(container):
             started = container.finetuning.start(LOCAL_OWNER, request)
             follow(container.jobs, started.id)
         done = container.finetuning.get(LOCAL_OWNER, started.id)
-        remote_id = container.models.get(LOCAL_OWNER, done.id).remote_id
-        file = None if remote_id else container.models.file(LOCAL_OWNER, done.id)
+        is_here = container.models.get(LOCAL_OWNER, done.id).size_bytes is not None
+        file = container.models.file(LOCAL_OWNER, done.id) if is_here else None
         if out is not None:
             file = copy_file(container.models.file(LOCAL_OWNER, done.id), out, f"{done.id}.safetensors")
         _report(done, file, as_json)
+
+
+def _with_cost_accepted(container: ServiceContainer, request: FinetuneRequest) -> FinetuneRequest:
+    """Ask whoever sits at the terminal whether to pay; without one, the service refuses in words."""
+    if request.accepted_cost_usd is not None or not sys.stdin.isatty():
+        return request
+    quote = container.finetuning.quote(request.base_model, request.parameters.steps)
+    if quote.cost_usd is None or not typer.confirm(f"{quote.words} Start it?", err=True):
+        return request
+    return request.model_copy(update={"accepted_cost_usd": quote.cost_usd})
 
 
 def _report(done: Finetune, file: Path | None, as_json: bool) -> None:

@@ -21,6 +21,9 @@ MARGINS = ("top", "bottom", "left", "right")
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw.")],
     model: Annotated[str | None, typer.Option(help="A base model, or a LoRA by id or name.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Draw a LoRA on this base, not on the one that it was trained on.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(),
     width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
@@ -53,6 +56,7 @@ def generate(
     from fluxsmith.core.actor import LOCAL_OWNER
 
     given = {
+        "base_model": base,
         "width": width,
         "height": height,
         "count": count,

@@ -183,7 +183,14 @@ class Settings(BaseSettings):
         "https://api.us.bfl.ai), or the address of another fluxsmith.",
     )
     fal_key: SecretStr | None = Field(
-        None, description="Key of fal.ai; kept out of logs, and not used by anything yet."
+        None,
+        description="Key of fal.ai; with it, FLUX.2 and FLUX.3 [klein] and FLUX.2 [dev] can be finetuned and "
+        "drawn with there, for money. Kept out of logs.",
+    )
+    fal_base_url: str | None = Field(
+        None,
+        description="One host that stands for fal's own (queue.fal.run, rest.fal.ai, api.fal.ai), such as a "
+        "proxy of yours; empty for fal's.",
     )
     hf_token: SecretStr | None = Field(None, description="Token of the Hugging Face hub; kept out of logs.")
 
@@ -279,7 +286,7 @@ class Settings(BaseSettings):
             raise PydanticCustomError("setting-invalid", "auto, cpu, cuda or cuda:N")
         return value.lower()
 
-    @field_validator("public_url", "bfl_base_url")
+    @field_validator("public_url", "bfl_base_url", "fal_base_url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):

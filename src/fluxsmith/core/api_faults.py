@@ -21,6 +21,18 @@ Repeated = Literal["always", "reads", "never"]
 
 
 @dataclass(frozen=True)
+class Service:
+    """How people set up a remote service: the settings that hints name."""
+
+    address: str
+    key: str
+
+
+BFL = Service("FLUXSMITH_BFL_BASE_URL", "FLUXSMITH_BFL_API_KEY (or BFL_API_KEY)")
+FAL = Service("FLUXSMITH_FAL_BASE_URL", "FLUXSMITH_FAL_KEY (or FAL_KEY)")
+
+
+@dataclass(frozen=True)
 class Fault:
     """One kind of failure.
 
@@ -29,7 +41,7 @@ class Fault:
         when: what has happened, for the reference.
         message: for people; may name `{host}`, `{status}`, `{said}` (what the answer says, or nothing),
             `{wait}`, `{limit}` and `{task}`.
-        hint: the next thing to do.
+        hint: the next thing to do; may also name `{address}` and `{key}`, settings of the service.
         repeated: see `Repeated`.
         unsure: whether a request that changes something may have been carried out all the same.
     """
@@ -44,6 +56,7 @@ class Fault:
 
 _WAIT = "Try again in a few minutes."
 _DASHBOARD = "Look at the usage page of that service's dashboard before you send it again."
+_FETCH = "The training was paid for: look for its file in that service's dashboard, under the task's id."
 LOCAL_PATH = (
     "Train here instead (`fluxsmith finetune`, with nano or a klein folder as base). To draw with a LoRA at "
     "BFL, train it on FLUX.2 [klein] Base and follow `fluxsmith models publish`, or Publish on the page of "
@@ -56,14 +69,14 @@ FAULTS: tuple[Fault, ...] = (
         "api-unreachable",
         "the connection is refused, or there is no way to the host",
         "{host} cannot be reached: nothing answers there{said}.",
-        "Check the address (FLUXSMITH_BFL_BASE_URL) and this machine's network.",
+        "Check the address ({address}) and this machine's network.",
         "always",
     ),
     Fault(
         "api-name-unknown",
         "the host's name is not known (DNS)",
         "There is no host named {host}, or names cannot be looked up now.",
-        "Check FLUXSMITH_BFL_BASE_URL for a typing error, and this machine's DNS.",
+        "Check {address} for a typing error, and this machine's DNS.",
         "always",
     ),
     Fault(
@@ -122,28 +135,28 @@ FAULTS: tuple[Fault, ...] = (
         "api-answer-too-large",
         "the answer is larger than anything expected",
         "The answer of {host} is larger than {limit}, so it was not read.",
-        "Check that FLUXSMITH_BFL_BASE_URL is the address of an API.",
+        "Check that {address} is the address of an API.",
         unsure=True,
     ),
     Fault(
         "api-not-json",
         "the answer is a web page or other text instead of JSON",
         "{host} answered with something else than JSON, perhaps a web page.",
-        "Check that FLUXSMITH_BFL_BASE_URL is the address of an API, and that no login page is in between.",
+        "Check that {address} is the address of an API, and that no login page is in between.",
         unsure=True,
     ),
     Fault(
         "api-answer-unknown",
         "the answer is JSON of another shape than the contract's",
         "{host} answered in a form that fluxsmith does not know{said}.",
-        "Update fluxsmith, or check that FLUXSMITH_BFL_BASE_URL is the address of BFL's API.",
+        "Update fluxsmith, or check that {address} is the address of such an API.",
         unsure=True,
     ),
     Fault(
         "api-redirected",
         "a request that must not be repeated is sent elsewhere, or a redirect leads nowhere",
         "{host} sends the request on to another address, which is not followed{said}.",
-        "Set FLUXSMITH_BFL_BASE_URL to the address that it sends to, if you trust it.",
+        "Set {address} to the address that it sends to, if you trust it.",
     ),
     # The answer's status.
     Fault(
@@ -156,11 +169,11 @@ FAULTS: tuple[Fault, ...] = (
         "api-key-refused",
         "HTTP 401: the key is missing or wrong",
         "{host} refused the key{said}.",
-        "Check FLUXSMITH_BFL_API_KEY (or BFL_API_KEY) against the service's dashboard.",
+        "Check {key} against the service's dashboard.",
     ),
     Fault(
         "api-no-credits",
-        "HTTP 402: no credits are left",
+        "HTTP 402, or 403 with an exhausted balance: no credits are left",
         "There are no credits left at {host}{said}.",
         "Add credits in the service's dashboard. Models on this machine cost nothing.",
     ),
@@ -174,7 +187,7 @@ FAULTS: tuple[Fault, ...] = (
         "api-no-such-endpoint",
         "HTTP 404, 405 or 410: there is nothing at this address",
         "{host} does not offer this{said}.",
-        "Choose another model, or check FLUXSMITH_BFL_BASE_URL.",
+        "Choose another model, or check {address}.",
     ),
     Fault(
         "api-conflict",
@@ -267,6 +280,18 @@ FAULTS: tuple[Fault, ...] = (
         "Draw it again with the same seed.",
     ),
     Fault(
+        "task-lora-unreadable",
+        "what lies at a LoRA's address is not a whole LoRA in safetensors",
+        "What {host} sent as the LoRA of task {task} was not kept: it is not a LoRA in safetensors{said}.",
+        f"Other formats can run code when loaded. {_FETCH}",
+    ),
+    Fault(
+        "task-lora-too-large",
+        "a LoRA is larger than any that can be expected",
+        "The LoRA of task {task} at {host} is larger than {limit}, so it was not fetched.",
+        _FETCH,
+    ),
+    Fault(
         "task-maybe-charged",
         "a paid request was sent, and its answer was lost",
         "A request was sent to {host}, but its answer was lost{said}. It may have been charged.",
@@ -317,10 +342,12 @@ def fault(code: str) -> Fault:
     return _BY_CODE[code]
 
 
-def of_status(status: int) -> Fault:
-    """The row for an HTTP status that is not a success."""
+def of_status(status: int, said: str = "") -> Fault:
+    """The row for an HTTP status that is not a success, and for what the answer says."""
     if status < 400:
         return fault("api-redirected")
+    if status == 403 and "balance" in said.lower():
+        return fault("api-no-credits")
     return fault(_BY_STATUS.get(status, "api-failed" if status >= 500 else "api-refused"))
 
 
@@ -359,6 +386,7 @@ def failure(
     limit_bytes: int = 0,
     task: str = "",
     field: str | None = None,
+    service: Service = BFL,
 ) -> APIError:
     """The error of a row, with its words filled in."""
     words = {
@@ -368,6 +396,8 @@ def failure(
         "wait": _duration(wait_s),
         "limit": f"{limit_bytes / 1_000_000:.0f} MB",
         "task": task,
+        "address": service.address,
+        "key": service.key,
     }
     return APIError(
         row.code,

@@ -3,7 +3,9 @@
     get         asks for JSON; repeated when that may help, since it changes nothing
     get_stable  the same for what seldom changes, from the cache while it is fresh
     post        asks for something to be done, and paid for: sent again only if nothing can have been done
-    download    fetches a file without the key
+    put         asks for what may be asked twice, such as to stop something
+    upload      sends a file to an address that an answer named, without the key
+    download    fetches a file without the key; `save` the same, to the disk
 
 Every failure is an `APIError` from the table in `api_faults`. The key goes to the host that is set and to
 hosts of the same house, never along a redirect to another. Providers build on this; nothing else sends.
@@ -15,7 +17,8 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import httpcore
 import httpx
@@ -26,7 +29,7 @@ from pydantic_core import from_json
 from fluxsmith import __version__
 from fluxsmith.core import api_faults
 from fluxsmith.core.api_cache import AnswerCache, NoCache, hash_of
-from fluxsmith.core.api_faults import HOST_IS_DOWN, failure, fault
+from fluxsmith.core.api_faults import BFL, HOST_IS_DOWN, Fault, Service, fault
 from fluxsmith.core.api_retry import Circuit, RetryPolicy, advised_wait_s
 from fluxsmith.core.api_transport import DeadlineTransport, deadline, read_at_most
 from fluxsmith.core.api_words import read_words
@@ -37,6 +40,8 @@ from fluxsmith.errors import APIError
 Schema = TypeVar("Schema", bound=BaseModel)
 Check = Callable[[], None]
 """Called often while waiting; raises to stop it, such as `Cancelled`."""
+Guard = Callable[[httpx.URL], None]
+"""Called with each address before it is asked, also after a redirect; raises to refuse it."""
 
 MOST_REDIRECTS = 5
 NAP_S = 0.5  # waits are slept in pieces, so that a cancel is heard
@@ -70,6 +75,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class KeyHeader:
+    """How a service wants its key: the header, and what stands in it before the key."""
+
+    name: str = "x-key"
+    before: str = ""
+
+
+@dataclass(frozen=True)
 class _Call:
     method: str
     url: httpx.URL
@@ -77,6 +90,9 @@ class _Call:
     content: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     keyed: bool = True
+    repeatable: bool = True
+    into: Path | None = None
+    guard: Guard | None = None
 
     @property
     def host(self) -> str:
@@ -88,7 +104,8 @@ class APIService:
 
     Args:
         base_url: where paths are asked for.
-        key: sent as `x-key`.
+        key, key_header: the key, and how it is sent.
+        service: whose settings the hints of errors name.
         family: domains whose hosts belong to the same house, and may see the key over https.
         clock, limits, retry, uniform: time, patience and chance; others in tests.
         cache: where `get_stable` keeps answers.
@@ -105,10 +122,14 @@ class APIService:
         retry: RetryPolicy | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
         cache: AnswerCache | None = None,
+        key_header: KeyHeader | None = None,
+        service: Service = BFL,
     ) -> None:
         self.base = httpx.URL(base_url.rstrip("/"))
         self.clock = clock or Clock()
         self._key = key
+        self._key_header = key_header or KeyHeader()
+        self._service = service
         self._family = family
         self._limits = limits or Limits()
         self._retry = retry or RetryPolicy()
@@ -182,18 +203,75 @@ class APIService:
             limits,
             content=model.model_dump_json(exclude_none=True).encode(),
             headers={"content-type": "application/json"},
+            repeatable=False,
         )
         return self._parsed(schema, self._repeat(call, check), call.host)
 
-    def download(self, url: str, *, limit_bytes: int, total_s: float, check: Check | None = None) -> bytes:
+    def put(self, schema: type[Schema], where: str, *, check: Check | None = None) -> Schema:
+        """Ask for something that may be asked twice without harm.
+
+        Raises:
+            APIError: any row of the table.
+        """
+        call = _Call("PUT", self._url(where), self._limits, content=b"")
+        return self._parsed(schema, self._repeat(call, check), call.host)
+
+    def upload(
+        self,
+        url: str,
+        data: bytes,
+        content_type: str,
+        *,
+        total_s: float,
+        check: Check | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        """Send a file to an address that an answer named.
+
+        Raises:
+            APIError: any row of the table.
+        """
+        limits = replace(self._limits, total_s=total_s, read_s=total_s)
+        headers = {"content-type": content_type}
+        call = _Call("PUT", self._url(url), limits, content=data, headers=headers, keyed=False, guard=guard)
+        self._repeat(call, check)
+
+    def download(
+        self,
+        url: str,
+        *,
+        limit_bytes: int,
+        total_s: float,
+        check: Check | None = None,
+        guard: Guard | None = None,
+    ) -> bytes:
         """A file at an address that an answer named.
 
         Raises:
             APIError: any row of the table.
         """
         limits = replace(self._limits, answer_bytes=limit_bytes, total_s=total_s)
-        call = _Call("GET", self._url(url), limits, keyed=False)
+        call = _Call("GET", self._url(url), limits, keyed=False, guard=guard)
         return self._repeat(call, check).body
+
+    def save(
+        self,
+        url: str,
+        path: Path,
+        *,
+        limit_bytes: int,
+        total_s: float,
+        check: Check | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        """Fetch a large file to the disk, piece by piece; what is there before is overwritten.
+
+        Raises:
+            APIError: any row of the table.
+            OSError: the disk refuses.
+        """
+        limits = replace(self._limits, answer_bytes=limit_bytes, total_s=total_s)
+        self._repeat(_Call("GET", self._url(url), limits, keyed=False, guard=guard, into=path), check)
 
     def may_show_key(self, url: httpx.URL) -> bool:
         """Whether a host may see the key: the one that is set, or one of its house, over https."""
@@ -219,10 +297,12 @@ class APIService:
         try:
             url = httpx.URL(where if "://" in where else f"{self.base}{where}")
         except httpx.InvalidURL as error:
-            raise failure(fault("api-answer-unknown"), self.host, said="an address that is none") from error
+            raise self._failure(
+                fault("api-answer-unknown"), self.host, said="an address that is none"
+            ) from error
         downgraded = url.scheme == "http" and self.base.scheme == "https"
         if url.scheme not in ("http", "https") or not url.host or downgraded:
-            raise failure(
+            raise self._failure(
                 fault("api-answer-unknown"), self.host, said=f"an address with {url.scheme or '?'}:"
             )
         return url
@@ -239,11 +319,11 @@ class APIService:
                 answer = self._guarded(call)
                 if answer.status < 300 or answer.status == 304:
                     return answer
-                row, wait_s = api_faults.of_status(answer.status), self._advice(answer)
-                error = self._error(call, answer, wait_s)
+                wait_s = self._advice(answer)
+                row, error = self._error(call, answer, wait_s)
             except _Failed as failed:
                 row, wait_s, error = failed.row, None, failed.error
-            again = row.repeated == "always" or (row.repeated == "reads" and call.method == "GET")
+            again = row.repeated == "always" or (row.repeated == "reads" and call.repeatable)
             patient = wait_s is None or wait_s <= self._retry.most_advised_s
             if not again or not patient or tried >= self._retry.attempts:
                 raise error
@@ -259,7 +339,7 @@ class APIService:
             circuit = self._circuits.setdefault(call.host, Circuit(self.clock))
         if rest_s := circuit.closed_for_s():
             row = fault("api-host-down")
-            raise _Failed(row, failure(row, call.host, wait_s=rest_s))
+            raise _Failed(row, self._failure(row, call.host, wait_s=rest_s))
         try:
             answer = self._exchange(call)
         except _Failed as failed:
@@ -274,6 +354,8 @@ class APIService:
         """Send a call once, following redirects of reads."""
         keyed = call.keyed and self.may_show_key(call.url)
         for _ in range(MOST_REDIRECTS):
+            if call.guard is not None:
+                call.guard(call.url)
             answer = self._send(call, keyed)
             if call.method != "GET" or answer.status not in (301, 302, 303, 307, 308):
                 return answer
@@ -290,12 +372,13 @@ class APIService:
         downgraded = call.url.scheme == "https" and target.scheme != "https"
         if not location or target.scheme not in ("http", "https") or downgraded:
             row = fault("api-redirected")
-            raise _Failed(row, failure(row, call.host))
+            raise _Failed(row, self._failure(row, call.host))
         return target
 
     def _send(self, call: _Call, keyed: bool) -> Answer:
         limits = call.limits
-        headers = {**call.headers, **({"x-key": self._key} if keyed and self._key else {})}
+        key = {self._key_header.name: self._key_header.before + self._key} if keyed and self._key else {}
+        headers = {**call.headers, **key}
         request = self._http.build_request(
             call.method,
             call.url,
@@ -307,26 +390,31 @@ class APIService:
             with deadline(self.clock.monotonic, limits.total_s):
                 response = self._http.send(request, stream=True)
                 try:
-                    body = _body(response, limits.answer_bytes)
+                    body = _body(response, limits.answer_bytes, call.into)
                 finally:
                     response.close()
         except _WIRE_ERRORS as error:
             row = api_faults.of_exception(error)
             _log.info("A call failed.", host=call.host, code=row.code, cause=repr(error))
-            raise _Failed(row, failure(row, call.host, said=_reason(error))) from error
+            raise _Failed(row, self._failure(row, call.host, said=_reason(error))) from error
         if body is None:
             row = fault("api-answer-too-large")
-            raise _Failed(row, failure(row, call.host, limit_bytes=limits.answer_bytes))
+            raise _Failed(row, self._failure(row, call.host, limit_bytes=limits.answer_bytes))
         return Answer(response.status_code, response.headers, body)
 
     def _advice(self, answer: Answer) -> float | None:
         return advised_wait_s(answer.headers, _json(answer.body), self.clock.now())
 
-    def _error(self, call: _Call, answer: Answer, wait_s: float | None) -> APIError:
+    def _failure(self, row: Fault, host: str, **words: Any) -> APIError:
+        return api_faults.failure(row, host, service=self._service, **words)
+
+    def _error(self, call: _Call, answer: Answer, wait_s: float | None) -> tuple[Fault, APIError]:
         said = read_words(_json(answer.body))
         text = said.text.replace(self._key, "***") if self._key else said.text
-        row = api_faults.of_status(answer.status)
-        return failure(row, call.host, status=answer.status, said=text, wait_s=wait_s, field=said.field)
+        row = api_faults.of_status(answer.status, text)
+        return row, self._failure(
+            row, call.host, status=answer.status, said=text, wait_s=wait_s, field=said.field
+        )
 
     def _parsed(self, schema: type[Schema], answer: Answer | bytes, host: str) -> Schema:
         body = answer.body if isinstance(answer, Answer) else answer
@@ -335,10 +423,10 @@ class APIService:
         except pydantic.ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             if first["type"] == "json_invalid":
-                raise failure(fault("api-not-json"), host) from error
+                raise self._failure(fault("api-not-json"), host) from error
             place = ".".join(str(part) for part in first["loc"])
             said = f"{place}: {first['msg']}" if place else first["msg"]
-            raise failure(fault("api-answer-unknown"), host, said=said) from error
+            raise self._failure(fault("api-answer-unknown"), host, said=said) from error
 
 
 class _Body(pydantic.RootModel[dict[str, object]]):
@@ -354,11 +442,21 @@ class _Failed(Exception):
         self.error = error
 
 
-def _body(response: httpx.Response, limit_bytes: int) -> bytes | None:
+def _body(response: httpx.Response, limit_bytes: int, into: Path | None) -> bytes | None:
+    """The body, None if it is larger than allowed, or nothing if it went to the disk."""
     declared = response.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit_bytes:
         return None
-    return read_at_most(response.iter_bytes(), limit_bytes)
+    if into is None or not response.is_success:
+        return read_at_most(response.iter_bytes(), limit_bytes)
+    written = 0
+    with into.open("wb") as file:
+        for chunk in response.iter_bytes():
+            written += len(chunk)
+            if written > limit_bytes:
+                return None
+            file.write(chunk)
+    return b""
 
 
 def _json(body: bytes) -> object:

@@ -149,7 +149,7 @@ class FinetuneRow(Table):
 class ModelRow(Table):
     """A finetuned LoRA that can be drawn with.
 
-    `remote_id` is the name under which the provider of its base keeps it; then there is no file here, and
+    `remote_id` is the name under which the provider of its base keeps it. Where there is no file here,
     `storage_key` and `sha256` are empty.
     """
 

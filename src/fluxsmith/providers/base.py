@@ -6,6 +6,7 @@ local paths, never database rows; a provider never sees who asked.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -142,7 +143,7 @@ class FinetuneTask:
 class FinetuneOutcome:
     """What a finetune came to: the LoRA and facts about the run (JSON values).
 
-    The LoRA is a file here, or stays with the provider under its `remote_id`.
+    The LoRA is a file here, stays with the provider under its `remote_id`, or both.
     """
 
     lora_path: Path | None
@@ -152,8 +153,8 @@ class FinetuneOutcome:
 
 @dataclass(frozen=True)
 class LoraPlace:
-    """Which model a name stands for, and where its LoRA is: a file here, or with the provider of its base
-    model under `remote_id`. A base model has neither."""
+    """Which model a name stands for, and where its LoRA is: a file here, with the provider of its base model
+    under `remote_id`, or both. A base model has neither."""
 
     model_id: str
     base_model: str
@@ -259,6 +260,18 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class StepPrice:
+    """What a finetune costs: `usd` a step, and no less than `least_steps` of them."""
+
+    usd: float
+    least_steps: int
+
+    def of(self, steps: int) -> float:
+        """The cost of that many steps in USD, to the cent, rounded up."""
+        return math.ceil(round(self.usd * max(steps, self.least_steps) * 100, 6)) / 100
+
+
+@dataclass(frozen=True)
 class BaseModelInfo:
     """A base model that a provider can train or draw with.
 
@@ -266,6 +279,7 @@ class BaseModelInfo:
         drawable: whether it draws by itself, not only with a LoRA.
         keeps_loras: whether it draws with LoRAs that its provider keeps.
         training_hint: what to do instead where it is not trainable; may be empty.
+        price: what a finetune of it costs; None if nothing, or if its provider tells no price.
     """
 
     name: str
@@ -279,6 +293,7 @@ class BaseModelInfo:
     drawable: bool = True
     keeps_loras: bool = False
     training_hint: str = ""
+    price: StepPrice | None = None
 
 
 class Reporter(Protocol):

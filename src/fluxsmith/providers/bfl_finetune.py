@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import io
-import zipfile
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -23,8 +21,9 @@ from fluxsmith.core.validation import ValidationService
 from fluxsmith.errors import APIError, Cancelled, UnsupportedError, ValidationError
 from fluxsmith.providers.base import FinetuneOutcome, FinetuneTask, TrainingReporter
 from fluxsmith.providers.bfl_catalogue import Offer
-from fluxsmith.providers.bfl_ledger import MAYBE_CHARGED, PaidRequest, PaidRequests
 from fluxsmith.providers.bfl_task import RemoteTask
+from fluxsmith.providers.packing import packed
+from fluxsmith.providers.paid_requests import MAYBE_CHARGED, PaidRequest, PaidRequests
 
 MOST_PICTURES = 20  # what the API takes in one zip
 UPLOAD_S = 600.0
@@ -215,12 +214,7 @@ def _inputs(task: FinetuneTask) -> FinetuneInputs:
 
 
 def _with_pictures(inputs: FinetuneInputs, task: FinetuneTask) -> dict[str, Any]:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:  # PNGs do not shrink further
-        for number, picture in enumerate(task.pictures, start=1):
-            archive.write(picture.path, f"{number:02}.png")
-            archive.writestr(f"{number:02}.txt", picture.caption)
-    data = base64.b64encode(packed.getvalue()).decode()
+    data = base64.b64encode(packed(task.pictures)).decode()
     return {**inputs.model_dump(mode="json", exclude_none=True), "file_data": data}
 
 

@@ -1,8 +1,6 @@
 """One task that BFL, or another fluxsmith, has accepted: polled until it ends, whatever happens meanwhile.
 
-A task that was paid for is not given up for a broken poll: passing faults are waited out until nothing has
-moved for long, other ones may happen a few times in a row. States: §4 of the contract; one that is not
-known counts as pending. Sends no paid request.
+States: §4 of the contract; one that is not known counts as pending. Sends no paid request.
 """
 
 from __future__ import annotations
@@ -17,9 +15,7 @@ from fluxsmith.core.api_service import APIService, Check
 from fluxsmith.core.api_words import read_words
 from fluxsmith.core.cloud_tasks import CloudTask
 from fluxsmith.errors import APIError
-
-MOST_ODD_POLLS = 4  # in a row: a task may not be known everywhere at once, a proxy may show a web page
-LOST = "api-no-such-endpoint"  # some servers answer an unknown task with 404
+from fluxsmith.providers.remote_patience import RemotePatience
 
 _ENDINGS = {
     StatusResponse.request_moderated: "task-request-moderated",
@@ -61,10 +57,7 @@ class RemoteTask:
         self.details: dict[str, Any] = {}
         self._api = api
         self._where = accepted.polling_url or f"/v1/get_result?id={self.id}"
-        self._stuck_s = stuck_s
-        self._news: object = None
-        self._moved_at = api.clock.monotonic()
-        self._odd_polls = 0
+        self._patience = RemotePatience(api, self.id, stuck_s)
 
     def poll(self, check: Check) -> dict[str, Any] | None:
         """The result if the task is ready, None while it is not.
@@ -75,19 +68,18 @@ class RemoteTask:
         try:
             answer = self._api.get(Polled, self._where, check=check)
         except APIError as error:
-            self._missed(error)
+            self._patience.missed(error)
             return None
         if answer.status == StatusResponse.task_not_found:
-            self._missed(failure(fault("task-lost"), self._api.host, task=self.id))
+            self._patience.missed(failure(fault("task-lost"), self._api.host, task=self.id))
             return None
-        self._odd_polls = 0
+        self._patience.answered()
         if answer.status == StatusResponse.ready:
             return self._result(answer)
         for state, code in _ENDINGS.items():
             if answer.status == state:
                 raise failure(fault(code), self._api.host, said=_why(answer))
         self._note(answer)
-        self._check_stuck()
         return None
 
     def _result(self, answer: Polled) -> dict[str, Any]:
@@ -96,24 +88,10 @@ class RemoteTask:
         self.progress = 1.0
         return answer.result
 
-    def _missed(self, error: APIError) -> None:
-        if error.code == LOST:
-            error = failure(fault("task-lost"), self._api.host, task=self.id)
-        self._odd_polls += 0 if error.passing else 1
-        if self._odd_polls >= MOST_ODD_POLLS:
-            raise error
-        self._check_stuck()
-
     def _note(self, answer: Polled) -> None:
         self.progress = max(self.progress, answer.progress or 0.0)
         self.details = answer.details if isinstance(answer.details, dict) else {}
-        news = (answer.status, self.progress, repr(self.details))
-        if news != self._news:
-            self._news, self._moved_at = news, self._api.clock.monotonic()
-
-    def _check_stuck(self) -> None:
-        if self._api.clock.monotonic() - self._moved_at > self._stuck_s:
-            raise failure(fault("task-stuck"), self._api.host, task=self.id, wait_s=self._stuck_s)
+        self._patience.still_runs((answer.status, self.progress, repr(self.details)))
 
 
 def _why(answer: Polled) -> str:

@@ -94,6 +94,8 @@ class FinetunePage(BaseUI):
             with gr.Column(elem_classes="fs-two"):
                 for name in ADVANCED:
                     self.parameters[name] = _parameter(name)
+        self.cost_usd = gr.State(None)
+        self.accepts = gr.Checkbox(visible=False, label="", elem_id="field-accept-cost")
         self.form_error = self.html(elem_classes="fs-slot")
         self.start = gr.Button("Start finetune", variant="primary", size="lg", elem_classes="fs-primary")
 
@@ -102,7 +104,7 @@ class FinetunePage(BaseUI):
         shown = [self.pictures, self.drop, self.dataset_id, self.name]
         words = [self.trigger, self.mode, self.captioning]
         form = [self.dataset_id, self.name, self.trigger, self.mode, self.base, self.captioning]
-        form += self.parameters.values()
+        form += [self.accepts, self.cost_usd, *self.parameters.values()]
 
         self.on(blocks.load, self.on_load, None, self.view_error, [*view, self.pictures, self.base])
         watch = [self.opened, self.watched]
@@ -123,6 +125,10 @@ class FinetunePage(BaseUI):
             self.on(changed, self.on_set, [self.dataset_id, self.base], self.picture_error, [self.advice])
         for changed in (self.trigger.blur, self.mode.change, self.captioning.change):
             self.on(changed, self.on_words, [self.dataset_id, *words], self.picture_error, [self.pictures])
+        priced = [self.base, self.parameters["steps"]]
+        cost = [self.accepts, self.cost_usd]
+        for changed in (self.base.change, self.parameters["steps"].change):
+            self.on(changed, self.on_priced, priced, self.form_error, cost)
         shows_another = [self.on(self.start.click, self.on_start, form, self.form_error, view)]
         for part in (self.card, self.recent):
             shows_another.append(self.on(part.click, self.on_card, watch, self.view_error, view))
@@ -227,6 +233,19 @@ class FinetunePage(BaseUI):
         dataset = self.container.datasets.get(self.actor(), dataset_id)
         return {self.pictures: _grid(dataset, trigger, mode, captioning)}
 
+    def on_priced(self, base: str, steps: float | None) -> Updates:
+        """Show what the finetune would cost, to be accepted anew whenever that changes."""
+        quote = self.container.finetuning.quote(base, int(steps or 0))
+        return {
+            self.accepts: gr.Checkbox(
+                value=False,
+                visible=quote.cost_usd is not None,
+                label=f"Pay {quote.cost_usd or 0:.2f} USD",
+                info=quote.words,
+            ),
+            self.cost_usd: quote.cost_usd,
+        }
+
     def on_start(
         self,
         dataset_id: str | None,
@@ -235,6 +254,8 @@ class FinetunePage(BaseUI):
         mode: str,
         base: str,
         captioning: bool,
+        accepts: bool,
+        cost_usd: float | None,
         *values: Any,
     ) -> Updates:
         """Start the finetune and open it."""
@@ -254,6 +275,7 @@ class FinetunePage(BaseUI):
                 "captioning": captioning,
                 "base_model": base,
                 "parameters": parameters,
+                "accepted_cost_usd": cost_usd if accepts else None,
             },
         )
         finetune = self.container.finetuning.start(self.actor(), request)

@@ -15,7 +15,7 @@ from fluxsmith.core.jobs import Job
 from fluxsmith.core.verdict import Verdict
 from fluxsmith.errors import NotFoundError
 from fluxsmith.services.datasets import Dataset, Upload
-from fluxsmith.services.finetuning import Finetune, FinetuneRequest
+from fluxsmith.services.finetuning import Finetune, FinetuneRequest, Quote
 from fluxsmith.services.inference import Generation, GenerationRequest
 from fluxsmith.web.context import CurrentActor, Services
 from fluxsmith.web.events import stream
@@ -119,6 +119,17 @@ def list_finetunes(services: Services, actor: CurrentActor) -> list[Finetune]:
 def start_finetune(body: FinetuneRequest, services: Services, actor: CurrentActor) -> Finetune:
     """Train on a dataset as it is now."""
     return services.finetuning.start(actor, body)
+
+
+@router.get("/finetunes/quote", tags=["Finetunes"], summary="What a finetune would cost")
+def quote_finetune(
+    base_model: Annotated[str, Query(max_length=200)],
+    steps: Annotated[int, Query(ge=1, le=20_000)],
+    services: Services,
+    actor: CurrentActor,
+) -> Quote:
+    """Nothing is started; send the cost as `accepted_cost_usd` to start it."""
+    return services.finetuning.quote(base_model, steps)
 
 
 @router.get("/finetunes/{finetune_id}", tags=["Finetunes"], summary="One finetune")

@@ -1,6 +1,6 @@
 """Finetunes: started, followed, ended."""
 
-from fluxsmith.services.finetuning.schema import Finetune, FinetuneRequest
+from fluxsmith.services.finetuning.schema import Finetune, FinetuneRequest, Quote
 from fluxsmith.services.finetuning.service import FinetuningService
 
-__all__ = ["Finetune", "FinetuneRequest", "FinetuningService"]
+__all__ = ["Finetune", "FinetuneRequest", "FinetuningService", "Quote"]

@@ -20,6 +20,7 @@ def insert(
     provider: str,
     request: FinetuneRequest,
     snapshot: list[Any],
+    facts: dict[str, Any],
 ) -> FinetuneRow:
     """Write a new finetune with the snapshot of its pictures."""
     row = FinetuneRow(
@@ -34,7 +35,7 @@ def insert(
         parameters=request.parameters.model_dump(mode="json"),
         dataset_id=request.dataset_id,
         snapshot=snapshot,
-        facts={},
+        facts=facts,
         created_at=datetime.now(UTC),
     )
     session.add(row)
@@ -65,7 +66,7 @@ def add_model(
     facts: dict[str, Any],
 ) -> None:
     """Write the model that the finetune made, as a file here or with its provider, and the run's facts."""
-    finetune.facts = facts
+    finetune.facts = {**finetune.facts, **facts}
     session.add(
         ModelRow(
             id=finetune.id,

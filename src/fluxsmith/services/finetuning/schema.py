@@ -39,6 +39,14 @@ class FinetuneRequest(BaseModel):
         description="Who trains it; empty for whoever offers the base.",
     )
     parameters: FinetuneParameters = FinetuneParameters()
+    accepted_cost_usd: float | None = Field(
+        None,
+        ge=0,
+        le=100_000,
+        title="Accepted cost",
+        description="The most that this finetune may cost, in USD, where training costs money; "
+        "ask for a quote first.",
+    )
 
     @field_validator("name", "trigger_word")
     @classmethod
@@ -49,6 +57,18 @@ class FinetuneRequest(BaseModel):
         if any(ord(character) < 32 for character in value):
             raise ValueError("must not contain control characters")
         return value
+
+
+class Quote(BaseModel):
+    """What a finetune would cost, before it starts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: str
+    base_model: str
+    steps: int
+    cost_usd: float | None = Field(description="None if nothing is charged, or no price is known.")
+    words: str = Field(description="The same for people.")
 
 
 class Finetune(BaseModel):

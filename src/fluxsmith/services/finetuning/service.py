@@ -17,8 +17,16 @@ from fluxsmith.core.storage import StorageService
 from fluxsmith.core.tables import FinetuneRow
 from fluxsmith.core.task_limit import TaskLimit
 from fluxsmith.core.verdict import Verdict
-from fluxsmith.errors import ConflictError, FluxsmithError, LeaseLost, NotFoundError, UnsupportedError
+from fluxsmith.errors import (
+    ConflictError,
+    FluxsmithError,
+    LeaseLost,
+    NotFoundError,
+    UnsupportedError,
+    ValidationError,
+)
 from fluxsmith.providers.base import (
+    BaseModelInfo,
     FinetuneOutcome,
     FinetuneParameters,
     FinetuneTask,
@@ -29,7 +37,7 @@ from fluxsmith.providers.registry import ProviderRegistry
 from fluxsmith.services.finetuning import repository
 from fluxsmith.services.finetuning.captions import training_caption
 from fluxsmith.services.finetuning.reporter import FinetuneReporter, lora_key, run_folder, samples_prefix
-from fluxsmith.services.finetuning.schema import Finetune, FinetuneRequest
+from fluxsmith.services.finetuning.schema import Finetune, FinetuneRequest, Quote
 
 
 class Datasets(Protocol):
@@ -75,7 +83,34 @@ class FinetuningService:
             NotFoundError: the dataset or the base model does not exist for the actor.
             UnsupportedError: the base model cannot be trained.
             TaskLimitError: too many tasks of the actor wait or run.
+            ValidationError: it costs money, and more than was accepted.
         """
+        base = self._trainable(request)
+        provider = self._providers.get(base.provider)
+        cost_usd = _accepted_cost(base, request)
+        snapshot = self._datasets.snapshot(actor, request.dataset_id)
+        finetune_id = str(uuid.uuid4())
+        with self._db.session() as session:
+            self._limit.admit(session, actor.id)
+            queue: QueueName = "io" if provider.remote else "train"
+            self._jobs.enqueue(session, job_id=finetune_id, owner_id=actor.id, kind="finetune", queue=queue)
+            pictures = [item.model_dump() for item in snapshot]
+            facts = {} if cost_usd is None else {"accepted_cost_usd": cost_usd}
+            repository.insert(session, finetune_id, actor.id, provider.name, request, pictures, facts)
+            if companion is not None:
+                companion(session, finetune_id)
+        return self.get(actor, finetune_id)
+
+    def quote(self, base_model: str, steps: int) -> Quote:
+        """What a finetune of that many steps would cost; asks nobody.
+
+        Raises:
+            NotFoundError: there is no such base model.
+        """
+        base = self._providers.base_model(base_model, field="base_model")
+        return _quote(base, steps)
+
+    def _trainable(self, request: FinetuneRequest) -> BaseModelInfo:
         base = self._providers.base_model(request.base_model, field="base_model")
         provider = self._providers.get(request.provider or base.provider)
         if not base.trainable or base.provider != provider.name:
@@ -85,17 +120,7 @@ class FinetuningService:
                 hint=base.training_hint or "Choose another base model.",
                 field="base_model",
             )
-        snapshot = self._datasets.snapshot(actor, request.dataset_id)
-        finetune_id = str(uuid.uuid4())
-        with self._db.session() as session:
-            self._limit.admit(session, actor.id)
-            queue: QueueName = "io" if provider.remote else "train"
-            self._jobs.enqueue(session, job_id=finetune_id, owner_id=actor.id, kind="finetune", queue=queue)
-            pictures = [item.model_dump() for item in snapshot]
-            repository.insert(session, finetune_id, actor.id, provider.name, request, pictures)
-            if companion is not None:
-                companion(session, finetune_id)
-        return self.get(actor, finetune_id)
+        return base
 
     def check_pictures(self, actor: Actor, dataset_id: str, base_model: str) -> Sequence[Verdict]:
         """What in a dataset would harm a LoRA of that base model; advice, nothing is refused for it.
@@ -229,6 +254,33 @@ class FinetuningService:
                 field="finetune_id",
             )
         return row
+
+
+def _quote(base: BaseModelInfo, steps: int) -> Quote:
+    cost_usd = None if base.price is None else base.price.of(steps)
+    words = (
+        f"No price is known for training {base.title}."
+        if cost_usd is None
+        else f"Training {base.title} for {steps:,} steps costs about {cost_usd:.2f} USD."
+    )
+    return Quote(provider=base.provider, base_model=base.name, steps=steps, cost_usd=cost_usd, words=words)
+
+
+def _accepted_cost(base: BaseModelInfo, request: FinetuneRequest) -> float | None:
+    """What the finetune costs, if that was accepted."""
+    quote = _quote(base, request.parameters.steps)
+    accepted = request.accepted_cost_usd
+    if quote.cost_usd is None or (accepted is not None and accepted >= quote.cost_usd):
+        return quote.cost_usd
+    code = "cost-not-accepted" if accepted is None else "cost-above-accepted"
+    more = "" if accepted is None else f" {accepted:.2f} USD were accepted."
+    raise ValidationError(
+        code,
+        f"{quote.words}{more} Nothing was started.",
+        hint=f"Accept it: tick the cost on the page, --accept-cost {quote.cost_usd:.2f} in the shell, "
+        f"accepted_cost_usd={quote.cost_usd:.2f} over HTTP.",
+        field="accepted_cost_usd",
+    )
 
 
 def _finetune(row: FinetuneRow, job: Job) -> Finetune:

@@ -66,6 +66,13 @@ class GenerationRequest(BaseModel):
     model: str = Field(
         "nano", min_length=1, max_length=200, title="Model", description="A base model, or a LoRA."
     )
+    base_model: str | None = Field(
+        None,
+        max_length=200,
+        title="Base",
+        description="Draw a LoRA on this base instead of the one that it was trained on, such as the same "
+        "weights on this machine.",
+    )
     prompt: str = Field(
         "", max_length=MAX_PROMPT_CHARACTERS, title="Prompt", description="What to draw, in words."
     )
@@ -220,6 +227,7 @@ class Generation(BaseModel):
 
     id: str
     model: str
+    base_model: str | None = None
     prompt: str
     prompt_upsampling: bool
     width: int

@@ -93,7 +93,7 @@ class InferenceService:
             ValidationError: a picture to follow cannot be used.
             TaskLimitError: too many tasks of the actor wait or run.
         """
-        place = self._place(actor.id, request.model)
+        place = self._place(actor.id, request)
         base = self._drawable(place)
         self._refuse_lacking(base, request)
         provider = self._providers.get(base.provider)
@@ -283,7 +283,7 @@ class InferenceService:
         )
 
     def _task(self, row: GenerationRow, request: GenerationRequest) -> GenerationTask:
-        place, strength = self._place(row.owner_id, request.model), request.strength
+        place, strength = self._place(row.owner_id, request), request.strength
         return GenerationTask(
             id=row.id,
             base_model=place.base_model,
@@ -322,11 +322,22 @@ class InferenceService:
             fill=Fill(whole["fill"], whole["mask"]) if "fill" in whole else None,
         )
 
-    def _place(self, owner_id: str, model: str) -> LoraPlace:
+    def _place(self, owner_id: str, request: GenerationRequest) -> LoraPlace:
         """What a model's name stands for: a base model alone, or a LoRA and where it is."""
-        if self._providers.find_model(model) is not None:
-            return LoraPlace(model, model, None, None)
-        return self._loras.lora(owner_id, model)
+        base = request.base_model
+        if self._providers.find_model(request.model) is not None:
+            return LoraPlace(request.model, request.model, None, None)
+        place = self._loras.lora(owner_id, request.model)
+        if base is None or base == place.base_model:
+            return place
+        if place.path is None:
+            raise UnsupportedError(
+                "lora-elsewhere",
+                "This LoRA is kept by its provider, so it can be drawn with only there.",
+                hint="Leave the base empty.",
+                field="base_model",
+            )
+        return LoraPlace(place.model_id, base, place.path, None)
 
     def _drawable(self, place: LoraPlace) -> BaseModelInfo:
         """The base model that would draw; raises if there is none or it needs a LoRA."""

@@ -68,7 +68,7 @@ class ModelService:
         """
         with self._db.reading() as session:
             row = self._owned(session, owner_id, model_id)
-        path = None if row.remote_id else self._storage.local_path(row.storage_key)
+        path = self._storage.local_path(row.storage_key) if row.storage_key else None
         return LoraPlace(row.id, row.base_model, path, row.remote_id)
 
     def file(self, actor: Actor, model_id: str) -> Path:
@@ -271,7 +271,7 @@ def _lora(row: ModelRow, base: BaseModelInfo | None, trained: Collection[str]) -
         origin=origin,
         base_model=row.base_model,
         trigger_word=row.trigger_word,
-        size_bytes=None if row.remote_id else row.size_bytes,
+        size_bytes=row.size_bytes if row.storage_key else None,
         sha256=row.sha256 or None,
         license=base.license if base else None,
         capabilities=tuple(sorted(base.capabilities)) if base else (),

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from fluxsmith.core.api_faults import failure, fault
 from fluxsmith.core.api_service import APIService, Check
@@ -24,12 +25,12 @@ _log = get_logger(__name__)
 
 
 class Accepted(BaseModel):
-    """The answer to a paid request. Clients read either id; older servers send no polling_url."""
+    """The answer to a paid request, in BFL's words or fal's; older servers send no polling_url."""
 
     model_config = ConfigDict(extra="ignore")
 
-    id: str = Field(min_length=1, max_length=200)
-    polling_url: str | None = None
+    id: str = Field(min_length=1, max_length=200, validation_alias=AliasChoices("id", "request_id"))
+    polling_url: str | None = Field(None, validation_alias=AliasChoices("polling_url", "status_url"))
     cost: float | None = None
 
 
@@ -63,13 +64,13 @@ class PaidRequests:
         Raises:
             APIError: refused, or `task-maybe-charged`: it was sent, now or before a crash, without an answer.
         """
-        check()
         task = self._tasks.intend(request.job_id, request.part, request.path)
         if task is None or task.task_id is not None:
             return task
         if not task.ours:
             raise self._lost("this server was interrupted before it came")
         try:
+            check()
             answer = self._api.post(
                 Accepted, request.path, request.body(), total_s=request.total_s, check=check
             )
@@ -83,6 +84,10 @@ class PaidRequests:
             raise
         _log.info("A task was accepted.", host=self._api.host, task=answer.id, cost=answer.cost)
         return self._tasks.accepted(task, answer.id, answer.polling_url)
+
+    def intended_at(self, request: PaidRequest) -> datetime:
+        """When a request without an answer was about to be sent."""
+        return self._tasks.get(request.job_id, request.part).intended_at
 
     def known_as(self, request: PaidRequest, task_id: str) -> CloudTask:
         """Note that a request without an answer was accepted under this id."""
