@@ -12,7 +12,7 @@ RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint browser demo chaos test-fuzz bench-engine nano nano-eval lock build clean
+.PHONY: help run test lint browser demo chaos test-clients test-fuzz bench-engine nano nano-eval lock build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read name words; do \
@@ -21,8 +21,8 @@ help: ## list the targets
 run: $(RUN) ## set up and start the studio
 	@exec $(BIN)/fluxsmith serve
 
-test: lint browser ## set up; format, lint, types, import rules, lengths, all tests but chaos
-	$(BIN)/python -m pytest -m "not chaos"
+test: lint browser ## set up; format, lint, types, import rules, lengths, all tests but chaos and clients
+	$(BIN)/python -m pytest -m "not chaos and not clients"
 
 lint: $(DEV) ## only the checks that read the code
 	$(BIN)/ruff format --check
@@ -39,6 +39,10 @@ demo: $(RUN) ## finetune the sample set without a page; writes demo.png
 
 chaos: $(DEV) ## kill processes at random moments; takes long
 	$(BIN)/python -m pytest -m chaos
+
+test-clients: $(DEV) ## other people's clients of BFL's API against a started server; needs npm
+	@scripts/install-clients "$(PYTHON)"
+	$(BIN)/python -m pytest -m clients
 
 test-fuzz: $(DEV) ## ten thousand requests by Schemathesis: no fault of the server, nothing that /docs denies
 	$(BIN)/python -m tests.fuzz
