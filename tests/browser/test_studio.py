@@ -114,6 +114,29 @@ def test_what_would_harm_the_lora_is_said_beside_the_pictures(
     expect(advice).to_have_count(0)
 
 
+def test_a_picture_is_followed_where_the_model_can(
+    open_page: OpenPage, shoot: Shoot, files: list[Path]
+) -> None:
+    page = open_page("/generate")
+    fold = page.get_by_role("button", name="Follow a picture")
+    expect(page.get_by_role("button", name="Advanced")).to_be_visible()
+    expect(fold).not_to_be_visible()
+    page.get_by_label("Model or LoRA").click()
+    page.get_by_role("option", name="nano").click()
+    fold.click()
+    page.get_by_label("Change it").evaluate("choice => choice.click()")  # the Draw button lies over it
+    expect(page.get_by_label("Image prompt strength")).to_have_count(0)
+    page.locator("#follow-picture input[type=file]").set_input_files(files[0])
+    expect(page.locator("#follow-picture img")).to_be_visible()
+    page.get_by_label("Prompt").fill("the same in flat style, followed")
+    page.get_by_label("number input for Pictures").fill("1")
+    page.get_by_label("number input for Pictures").blur()
+    shoot(page, "generate-follow")
+    page.get_by_role("button", name="Draw 1 picture").click()
+    mine = page.locator(".fs-generation").filter(has_text="the same in flat style, followed")
+    expect(mine.locator(".fs-tile img")).to_have_count(1)
+
+
 def test_a_reloaded_page_and_another_device_find_the_running_finetune(open_page: OpenPage) -> None:
     page = open_page("/")
     page.get_by_role("button", name="Use the sample set").click()

@@ -16,6 +16,7 @@ from fluxsmith.services.inference.schema import MAX_SEED
 from fluxsmith.services.models import Model
 from fluxsmith.ui import fields, generate_view, parts
 from fluxsmith.ui.base import BaseUI, Updates, event_data
+from fluxsmith.ui.follow import FollowFold
 
 SIZES = {"Square": (512, 512), "Landscape": (768, 512), "Portrait": (512, 768)}
 EXACT = "Exact"
@@ -81,6 +82,8 @@ class GeneratePage(BaseUI):
         with gr.Row(elem_classes="fs-pair fs-seed"):
             self.seed = fields.number(GenerationRequest, "seed", info="Empty for any.", placeholder="Any")
             self.random = gr.Button("Random", size="sm", min_width=88, scale=0, elem_id="random-seed")
+        self.follow = FollowFold()
+        self.follow.build()
         with gr.Accordion("Advanced", open=False, elem_classes="fs-advanced", elem_id="generate-advanced"):
             self.steps = fields.number(GenerationRequest, "steps")
             self.guidance = fields.number(GenerationRequest, "guidance")
@@ -91,7 +94,7 @@ class GeneratePage(BaseUI):
 
     def _wire(self, blocks: Any) -> None:
         view = [self.gallery, self.timer]
-        choice = [self.prompt, self.says, self.strength, self.trigger]
+        choice = [self.prompt, self.says, self.strength, self.trigger, *self.follow.outputs]
         form = [
             self.prompt,
             self.model,
@@ -111,7 +114,9 @@ class GeneratePage(BaseUI):
         chosen = [self.model, self.prompt, self.trigger]
         self.on(self.model.input, self.on_model, chosen, self.form_error, choice)
         for asked in (self.draw.click, self.prompt.submit):
-            self.on(asked, self.on_draw, form, self.form_error, view)
+            self.on(asked, self.on_draw, [*form, *self.follow.widgets], self.form_error, view)
+        use = self.follow.use
+        self.on(use.change, self.follow.for_use, [use], self.form_error, self.follow.widgets, queue=False)
         settings = [*form, self.exact, self.says, self.trigger]
         self.on(self.gallery.click, self.on_gallery, None, self.view_error, [*view, *settings])
         self.on(self.size.change, self.on_size, [self.size], self.form_error, [self.exact], queue=False)
@@ -147,6 +152,7 @@ class GeneratePage(BaseUI):
     def on_draw(
         self, prompt: str, model: str, strength: float, size: str, width: Any, height: Any, count: Any,
         seed: Any, steps: Any, guidance: Any, output_format: str, anew: bool,
+        *followed: Any,
     ) -> Updates:  # fmt: skip
         """Ask for the pictures."""
         if size in SIZES:
@@ -165,6 +171,7 @@ class GeneratePage(BaseUI):
                 "guidance": fields.given(guidance),
                 "output_format": output_format,
                 "anew": anew,
+                **self.follow.asked(*followed),
             },
         )
         self.container.inference.generate(self.actor(), request)
@@ -199,6 +206,7 @@ class GeneratePage(BaseUI):
             self.says: generate_view.model_line(model),
             self.strength: gr.Slider(interactive=model is not None and model.kind == "lora"),
             self.trigger: trigger,
+            **self.follow.for_model(model.capabilities if model else ()),
         }
 
     def _settings(self, generation: Generation) -> Updates:
