@@ -241,7 +241,7 @@ def _no_model(model_id: str, finetune_state: str | None) -> FluxsmithError:
         )
     return NotFoundError(
         "model-not-found",
-        f"There is no model '{model_id}'.",
+        f"There is no model {model_id[:80]!r}.",
         hint="List the models to see the ids that can be used.",
         field="finetune_id",
     )
