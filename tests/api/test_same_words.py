@@ -23,6 +23,7 @@ UPLOADS = [*BROKEN_ZIPS, *BROKEN_PICTURES]
 BOX = "box"
 FORM = {"model": "tiny", "strength": 1.0, "size": "Exact", "width": 64, "height": 64, "count": 1}
 REST = {"seed": "", "steps": "", "guidance": "", "output_format": "png", "anew": False}
+FOLLOWED = {"use": "edit", "picture": None, "mask": None, "image_prompt_strength": 1.0}
 
 Shell = Callable[..., str]
 
@@ -105,7 +106,7 @@ def test_a_picture_is_refused_in_the_same_words_everywhere(
     words: str,
 ) -> None:
     page = GeneratePage(container)
-    box = shown(page, page.on_draw, *{"prompt": "x", **FORM, **REST, field: value}.values())
+    box = shown(page, page.on_draw, *{"prompt": "x", **FORM, **REST, **FOLLOWED, field: value}.values())
     prompt = value if field == "prompt" else "x"
     says = shell("generate", prompt, *((option, str(value)) if option else ()))
     body = {"finetune_id": "any", "prompt": "x", bfl: int(value) if field == "steps" else value}

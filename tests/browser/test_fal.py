@@ -31,6 +31,7 @@ def test_a_training_at_fal_starts_only_when_its_cost_is_accepted(
     page = context.new_page()
     page.goto(server.url)
     page.get_by_role("button", name="Use the sample set").click()
+    expect(page.locator(".fs-thumbs li")).not_to_have_count(0)  # they bring a name, which is then changed
     page.get_by_label("Name", exact=True).fill("At fal")
     page.get_by_label("Steps", exact=True).fill("200")
     page.get_by_label("Base", exact=True).click()

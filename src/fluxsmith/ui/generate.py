@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from fluxsmith.container import ServiceContainer
 from fluxsmith.services.inference import Generation, GenerationRequest
 from fluxsmith.services.inference.schema import MAX_SEED
 from fluxsmith.services.models import Model
@@ -31,6 +32,10 @@ class GeneratePage(BaseUI):
     """Widgets and handlers of the page."""
 
     title = "Generate"
+
+    def __init__(self, container: ServiceContainer) -> None:
+        super().__init__(container)
+        self.follow = FollowFold()
 
     def build(self, blocks: Any) -> None:
         """Lay the page out and wire it, inside the route of `blocks` that is open now."""
@@ -82,7 +87,6 @@ class GeneratePage(BaseUI):
         with gr.Row(elem_classes="fs-pair fs-seed"):
             self.seed = fields.number(GenerationRequest, "seed", info="Empty for any.", placeholder="Any")
             self.random = gr.Button("Random", size="sm", min_width=88, scale=0, elem_id="random-seed")
-        self.follow = FollowFold()
         self.follow.build()
         with gr.Accordion("Advanced", open=False, elem_classes="fs-advanced", elem_id="generate-advanced"):
             self.steps = fields.number(GenerationRequest, "steps")
