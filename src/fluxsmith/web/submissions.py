@@ -56,7 +56,8 @@ def submit_generation(
     """
     with _in_bfl_names():
         webhook = _webhook(services, actor, body, base)
-        model = services.models.get(actor, getattr(body, "finetune_id", services.settings.model))
+        request = generation_request(endpoint, body, services.settings.model)
+        model = services.models.get(actor, request.model)
         if endpoint.finetuned and model.kind != "lora":
             raise NotFoundError(
                 "model-not-found",
@@ -65,7 +66,7 @@ def submit_generation(
                 field="finetune_id",
             )
         _refuse_lacking(endpoint, body, model, services.models.list(actor))
-        request = generation_request(endpoint, body, model.id)
+        _refuse_empty(endpoint, body)
         generation = services.inference.generate(actor, request, webhook)
     _log.info("Accepted a task.", job_id=generation.id, user=actor.id, endpoint=endpoint.path)
     return generation
@@ -94,8 +95,8 @@ def submit_finetune(services: ServiceContainer, actor: Actor, body: FinetuneInpu
     return started
 
 
-def generation_request(endpoint: Endpoint, body: Notified, model: str) -> GenerationRequest:
-    """The service's request for a body of any generation endpoint, to be drawn with a model.
+def generation_request(endpoint: Endpoint, body: Notified, base_model: str) -> GenerationRequest:
+    """The service's request for a body of any generation endpoint.
 
     Seeds may be any whole number on the wire; ours have 32 bits, so the rest is cut off. The answer
     tells the seed that was used, and either draws the same picture again.
@@ -106,7 +107,7 @@ def generation_request(endpoint: Endpoint, body: Notified, model: str) -> Genera
     pictures = list(_pictures(endpoint, given))
     margins = {side: given.get(side) or 0 for side in ("top", "bottom", "left", "right")}
     values = {
-        "model": model,
+        "model": given.get("finetune_id", base_model),
         "prompt": given.get("prompt") or "",
         "prompt_upsampling": given.get("prompt_upsampling") or False,
         "width": width,
@@ -121,7 +122,7 @@ def generation_request(endpoint: Endpoint, body: Notified, model: str) -> Genera
         "image_prompt_strength": given.get("image_prompt_strength", 1.0),
         "canny_low_threshold": _given(given, "canny_low_threshold", LOW),
         "canny_high_threshold": _given(given, "canny_high_threshold", HIGH),
-        "expand": margins if "top" in given else None,
+        "expand": margins if "top" in given and given["image"] else None,
         "size_from_picture": bool(pictures) and not _sized(given),
     }
     return ValidationService().parse(GenerationRequest, values)
@@ -155,9 +156,6 @@ def _pictures(endpoint: Endpoint, given: Mapping[str, Any]) -> Iterator[dict[str
     ready = given.get("preprocessed_image")
     for field, capability in {**PICTURE_FIELDS, **endpoint.needs}.items():
         data = given.get(field)
-        declared = endpoint.body.model_fields.get(field)
-        if declared is not None and declared.is_required() and not data:
-            raise ValidationError("picture-missing", f"{field} must hold a picture.", field=field)
         if not data or (field == "control_image" and ready):
             continue
         role = "mask" if field == "mask" else capability
@@ -219,6 +217,14 @@ def _refuse_lacking(endpoint: Endpoint, body: Notified, model: Model, models: li
             hint=_advice(endpoint, field, able),
             field=field,
         )
+
+
+def _refuse_empty(endpoint: Endpoint, body: Notified) -> None:
+    """Refuse a body whose picture is needed and empty; other empty pictures are none."""
+    for field in endpoint.needs:
+        declared = endpoint.body.model_fields.get(field)
+        if declared is not None and declared.is_required() and not getattr(body, field):
+            raise ValidationError("picture-missing", f"{field} must hold a picture.", field=field)
 
 
 def _advice(endpoint: Endpoint, field: str, able: list[str]) -> str:
