@@ -155,16 +155,21 @@ class InferenceService:
         Raises:
             NotFoundError: there is none, it is not the actor's, or it was deleted.
         """
+        job = self._jobs.get_many([generation_id]).get(
+            generation_id
+        )  # first: what it tells is in the row then
         with self._db.reading() as session:
             row = self._owned(repository.find(session, generation_id), actor, generation_id)
-        return _generation(row, self._jobs.get(row.id))
+        return _generation(row, job or self._jobs.get(row.id))
 
     def list(self, actor: Actor, limit: int = 100) -> list[Generation]:
         """The actor's generations, newest first."""
         with self._db.reading() as session:
+            ids = [row.id for row in repository.of_owner(session, actor.id, limit)]
+        jobs = self._jobs.get_many(ids)
+        with self._db.reading() as session:  # again: what a job tells to be done is in its row by now
             rows = repository.of_owner(session, actor.id, limit)
-        jobs = self._jobs.get_many([row.id for row in rows])
-        return [_generation(row, jobs[row.id]) for row in rows]
+        return [_generation(row, jobs[row.id]) for row in rows if row.id in jobs]
 
     def cancel(self, actor: Actor, generation_id: str) -> Generation:
         """Ask a generation to stop; one that has ended stays as it is.
