@@ -155,9 +155,8 @@ class InferenceService:
         Raises:
             NotFoundError: there is none, it is not the actor's, or it was deleted.
         """
-        job = self._jobs.get_many([generation_id]).get(
-            generation_id
-        )  # first: what it tells is in the row then
+        # The job first: what it tells to be done is in the row that is read after it.
+        job = self._jobs.get_many([generation_id]).get(generation_id)
         with self._db.reading() as session:
             row = self._owned(repository.find(session, generation_id), actor, generation_id)
         return _generation(row, job or self._jobs.get(row.id))
