@@ -19,7 +19,7 @@ expect.set_options(timeout=PATIENCE_MS)
 @pytest.fixture
 def server(start_server: StartServer) -> Server:
     """A server whose webhooks may come to this machine; it waits long before it tries again."""
-    hooked = {"FLUXSMITH_WEBHOOK_ALLOW_PRIVATE": "true", "FLUXSMITH_WEBHOOK_RETRY_S": "3600"}
+    hooked = {"FLUXSMITH_ALLOW_PRIVATE_ADDRESSES": "true", "FLUXSMITH_WEBHOOK_RETRY_S": "3600"}
     return start_server(environment=hooked).wait_ready()
 
 
