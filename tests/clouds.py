@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from fluxsmith.container import ServiceContainer
 from fluxsmith.core.api_cache import DatabaseCache
 from fluxsmith.core.api_service import APIService, Limits
 from fluxsmith.core.cloud_tasks import CloudTasks
@@ -86,3 +87,12 @@ def running_job(db: Database) -> str:
     with db.session() as session:
         add(session, job_id, "local", "generate", "io")
     return job_id
+
+
+def carry_out(services: ServiceContainer, job_id: str) -> None:
+    """What a worker does with a job."""
+    kind = services.jobs.get(job_id).kind
+    context = services.jobs.begin(job_id, "a worker")
+    assert context is not None
+    with context:
+        (services.inference.carry_out if kind == "generate" else services.finetuning.carry_out)(context)

@@ -21,7 +21,7 @@ from fluxsmith.services.finetuning import FinetuneRequest
 from fluxsmith.services.inference import Generation, GenerationRequest
 from fluxsmith.services.models import LinkRequest
 from fluxsmith.web.app import create_api
-from tests.clouds import KEY, KLEIN
+from tests.clouds import KEY, KLEIN, carry_out
 from tests.fake_bfl import FakeBfl, accepts, image, ready, says, sends
 from tests.harness import free_port, picture
 
@@ -55,15 +55,6 @@ def services(settings: Settings) -> Iterator[ServiceContainer]:
     made = ServiceContainer(settings)
     yield made
     made.close()
-
-
-def carry_out(services: ServiceContainer, job_id: str) -> None:
-    """What a worker does with a job."""
-    kind = services.jobs.get(job_id).kind
-    context = services.jobs.begin(job_id, "a worker")
-    assert context is not None
-    with context:
-        (services.inference.carry_out if kind == "generate" else services.finetuning.carry_out)(context)
 
 
 def test_without_a_key_there_is_no_cloud(settings: Settings) -> None:

@@ -17,6 +17,7 @@ from fluxsmith.core.actor import LOCAL_OWNER as ME
 from fluxsmith.errors import UnsupportedError, ValidationError
 from fluxsmith.services.inference import GenerationRequest
 from fluxsmith.web.app import create_api
+from tests.clouds import carry_out
 from tests.fake_fal import DRAWS, KLEIN, LORA_PATH, TRAINER, FakeFal, lora_file
 from tests.harness import free_port, picture
 
@@ -53,15 +54,6 @@ def services(settings: Settings) -> Iterator[ServiceContainer]:
 def http(services: ServiceContainer) -> Iterator[TestClient]:
     with TestClient(create_api(services), base_url="http://127.0.0.1") as client:
         yield client
-
-
-def carry_out(services: ServiceContainer, job_id: str) -> None:
-    """What a worker does with a job."""
-    kind = services.jobs.get(job_id).kind
-    context = services.jobs.begin(job_id, "a worker")
-    assert context is not None
-    with context:
-        (services.inference.carry_out if kind == "generate" else services.finetuning.carry_out)(context)
 
 
 def asked(http: TestClient, **more: object) -> dict[str, object]:

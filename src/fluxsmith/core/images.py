@@ -70,11 +70,7 @@ def read_picture(data: bytes, filename: str) -> DecodedPicture:
         ValidationError: `picture-empty`, `picture-unknown`, `picture-too-large`, `picture-too-small`
             or `picture-damaged`.
     """
-    if not data:
-        raise _refused("picture-empty", f"'{filename}' is empty (0 bytes).", "Choose the original file.")
-    kind = picture_format(data)
-    if kind is None:
-        _refuse_unknown(data, filename)
+    kind = _readable_format(data, filename)
     try:
         source = _load(data, kind)
         width, height = _upright_size(source)
@@ -93,11 +89,7 @@ def open_picture(data: bytes, filename: str) -> Any:
         ValidationError: `picture-empty`, `picture-unknown`, `picture-too-large`, `picture-too-small`
             or `picture-damaged`.
     """
-    if not data:
-        raise _refused("picture-empty", f"'{filename}' is empty (0 bytes).", "Choose the original file.")
-    kind = picture_format(data)
-    if kind is None:
-        _refuse_unknown(data, filename)
+    kind = _readable_format(data, filename)
     try:
         source = _load(data, kind)
         _check_size(source.width, source.height, filename)
@@ -121,9 +113,7 @@ def fit_picture(data: bytes, filename: str, width: int, height: int) -> FittedPi
     Raises:
         ValidationError: as `read_picture`.
     """
-    kind = picture_format(data)
-    if kind is None:
-        _refuse_unknown(data, filename)
+    kind = _readable_format(data, filename)
     try:
         source = _load(data, kind)
         _check_size(source.width, source.height, filename)
@@ -143,6 +133,16 @@ def thumbnail(png: bytes, side: int) -> bytes:
     image = pyvips.Image.new_from_buffer(png, "", access="sequential")
     small: bytes = image.thumbnail_image(side, height=side, size="down").webpsave_buffer(Q=82, keep="none")
     return small
+
+
+def _readable_format(data: bytes, filename: str) -> str:
+    """The format of a file's content; refuses what is empty or cannot be read."""
+    if not data:
+        raise _refused("picture-empty", f"'{filename}' is empty (0 bytes).", "Choose the original file.")
+    kind = picture_format(data)
+    if kind is None:
+        _refuse_unknown(data, filename)
+    return kind
 
 
 def _load(data: bytes, kind: str, **options: Any) -> Any:

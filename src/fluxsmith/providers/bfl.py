@@ -17,7 +17,7 @@ from fluxsmith.core.api_faults import LOCAL_PATH
 from fluxsmith.core.api_retry import RetryPolicy
 from fluxsmith.core.api_service import APIService
 from fluxsmith.core.cloud_tasks import CloudTasks
-from fluxsmith.errors import APIError, Cancelled, NotFoundError, UnsupportedError
+from fluxsmith.errors import NotFoundError, UnsupportedError
 from fluxsmith.providers.base import (
     BaseModelInfo,
     FinetuneOutcome,
@@ -141,15 +141,8 @@ class BflProvider:
             lambda accepted: RemoteTask(self._api, accepted, STUCK_S),
             lambda result: Sample(result.get("sample"), result.get("seed")),
         )
-        try:
-            return drawing.run(requests)
-        except Cancelled:
-            report.message(f"{self._api.host} cannot be told to stop; what it accepted may be charged.")
-            drawing.let_go(range(task.count))
-            raise
-        except APIError:
-            drawing.let_go(range(task.count))
-            raise
+        no_stop = f"{self._api.host} cannot be told to stop; what it accepted may be charged."
+        return drawing.run(requests, lambda: report.message(no_stop))
 
     def close(self) -> None:
         """Close the connections."""

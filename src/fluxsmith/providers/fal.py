@@ -16,7 +16,7 @@ from fluxsmith.core.api_faults import FAL, failure, fault
 from fluxsmith.core.api_service import APIService, Check, KeyHeader
 from fluxsmith.core.cloud_tasks import CloudTask, CloudTasks
 from fluxsmith.core.storage_errors import storage_error
-from fluxsmith.errors import APIError, Cancelled, UnsupportedError
+from fluxsmith.errors import Cancelled, UnsupportedError
 from fluxsmith.providers.base import (
     BaseModelInfo,
     FinetuneOutcome,
@@ -140,16 +140,12 @@ class FalProvider:
         drawing = RemoteDrawing(
             self._hosts.queue, self._paid, task, report, follow, self._sample, self._files.guard
         )
-        try:
-            return drawing.run(requests)
-        except Cancelled:
+
+        def stop() -> None:
             for message in dict.fromkeys(remote.cancel() for remote in followed):
                 report.message(message)
-            drawing.let_go(range(task.count))
-            raise
-        except APIError:
-            drawing.let_go(range(task.count))
-            raise
+
+        return drawing.run(requests, stop)
 
     def close(self) -> None:
         """Close the connections."""

@@ -77,8 +77,24 @@ class RemoteDrawing:
         self._told = -1
         self._began = api.clock.monotonic()
 
-    def run(self, requests: Sequence[PaidRequest]) -> list[Picture]:
-        """Bring all requests to an end."""
+    def run(self, requests: Sequence[PaidRequest], on_cancel: Callable[[], None]) -> list[Picture]:
+        """Bring all requests to an end; when nothing comes of them, or nobody waits, all are let go.
+
+        Args:
+            requests: one for each picture.
+            on_cancel: called when somebody asked to stop, before they are let go.
+        """
+        try:
+            return self._run(requests)
+        except Cancelled:
+            on_cancel()
+            self._let_go(range(self._task.count))
+            raise
+        except APIError:
+            self._let_go(range(self._task.count))
+            raise
+
+    def _run(self, requests: Sequence[PaidRequest]) -> list[Picture]:
         waiting = deque(requests)
         interval_s = FIRST_POLL_S
         while waiting or self._active:
@@ -95,7 +111,7 @@ class RemoteDrawing:
             raise self._failures[0]
         return [self._pictures[part] for part in sorted(self._pictures)]
 
-    def let_go(self, parts: Sequence[int]) -> None:
+    def _let_go(self, parts: Sequence[int]) -> None:
         """Note that nobody waits for these requests any more."""
         for part in parts:
             self._paid.ended(self._task.id, part)
@@ -119,7 +135,7 @@ class RemoteDrawing:
                 if self._worth_waiting(error):
                     return
                 self._failures.append(error)
-                self.let_go([waiting[0].part])
+                self._let_go([waiting[0].part])
                 waiting.clear()
                 return
             if accepted is None:
@@ -141,7 +157,7 @@ class RemoteDrawing:
         except APIError as error:
             self._failures.append(error)
         self._active.remove(remote)
-        self.let_go([remote.part])
+        self._let_go([remote.part])
 
     def _fetch(self, remote: Followed, result: dict[str, Any] | None) -> Picture:
         """The picture of a task that is ready; asked for once more if its address has expired."""

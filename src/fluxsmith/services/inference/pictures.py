@@ -78,7 +78,6 @@ def take_in(request: GenerationRequest, fetch: Fetch) -> Intake:
             masks = [(other, called) for wanted, other, called in files if wanted.role == "mask"]
             filled, size = _fill(request, picture, data, name, masks)
             read += filled
-            _check_size(size)
         else:
             read.append(_Read(one.role, picture.png, one.preprocessed))
         sizes.append(size)
@@ -94,10 +93,10 @@ def _fill(
 ) -> tuple[list[_Read], tuple[int, int]]:
     """The picture to keep and the mask of what is drawn anew."""
     width, height = picture.width, picture.height
+    margins = Margins(**request.expand.model_dump()) if request.expand else Margins()
+    size = (width + margins.left + margins.right, height + margins.top + margins.bottom)
+    _check_size(size)
     if request.expand is not None:
-        margins = Margins(**request.expand.model_dump())
-        size = (width + margins.left + margins.right, height + margins.top + margins.bottom)
-        _check_size(size)
         wide, mask = expanded(picture.png, margins)
         return [_Read("fill", wide), _Read("mask", mask)], size
     given = read_mask(*masks[0], width, height) if masks else alpha_mask(data, name, width, height)
@@ -108,7 +107,7 @@ def _fill(
             hint="Send a mask that is white there, or a picture that is transparent there.",
             field="mask",
         )
-    return [_Read("fill", picture.png), _Read("mask", given)], (width, height)
+    return [_Read("fill", picture.png), _Read("mask", given)], size
 
 
 def _size(
