@@ -47,9 +47,10 @@ def model_id(studio: Server, http: httpx.Client) -> str:
     }
     started = http.post("/api/finetunes", json=asked).json()
     assert started["provider"] == "bfl", started
-    until(lambda: job(http, started["id"])["step"] > 0, "a step of the training at the cloud")
+    until(lambda: " at 127.0.0.1" in job(http, started["id"])["stage"], "the training at the cloud")
     assert studio.kill("worker")
     ended(http, started["id"])
+    assert job(http, started["id"])["step"] == 120
     return str(started["id"])
 
 

@@ -82,8 +82,8 @@ def test_a_finetune_sends_its_pictures_with_their_captions_and_stays_there(
         "learning_rate": 1e-4, "captioning": False, "priority": "quality", "finetune_type": "lora",
         "lora_rank": 16,
     }  # fmt: skip
-    assert told.stages[-1] == "Training at 127.0.0.1"
-    assert told.steps == [0, 75]
+    assert told.stages[-2:] == ["Training at 127.0.0.1", "Trained at 127.0.0.1"]
+    assert told.steps == [0, 75, 150]
 
 
 def test_the_stage_and_the_time_left_are_those_that_the_host_tells(
@@ -94,7 +94,7 @@ def test_the_stage_and_the_time_left_are_those_that_the_host_tells(
     fake.script(POLL, says(200, body), done)
     told = Told()
     provider.finetune(training(tmp_path), told)
-    assert (told.stages[-1], told.steps[-1]) == ("Caching at 127.0.0.1", 30)
+    assert (told.stages[-2], told.steps[-2]) == ("Caching at 127.0.0.1", 30)
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,7 @@ class RemoteFinetunes:
                 report.progress(stage, step, task.parameters.steps, eta_s=_eta(remote.details))
             self._api.wait(interval_s, check)
             interval_s = min(interval_s * POLL_GROWS, LAST_POLL_S)
+        report.progress(f"Trained at {self._api.host}", task.parameters.steps, task.parameters.steps)
         named = result.get("finetune_id")
         finetune_id = named if isinstance(named, str) and named else remote.id
         facts: dict[str, object] = {"host": self._api.host, "remote_id": finetune_id}

@@ -83,9 +83,11 @@ class BaseUI:
         outputs: Sequence[Any],
         *,
         refused: Updates | None = None,
-        queue: bool = True,
     ) -> Any:
         """Let `handler` answer an event; its refusals are shown in `box`, without Gradio's overlays.
+
+        The answer comes back with the request. Gradio's queue would send it over a stream that closes
+        when nothing is pending, and an event that is asked just then is never answered.
 
         Args:
             event: the widget's event, such as `button.click`.
@@ -94,7 +96,6 @@ class BaseUI:
             box: the part that shows what went wrong; emptied when nothing did.
             outputs: what the handler may change, besides the box.
             refused: what changes when the handler fails, besides the box.
-            queue: False for what is asked often and answered at once.
         """
 
         @functools.wraps(handler)
@@ -110,8 +111,7 @@ class BaseUI:
             safe,
             inputs,
             [box, *outputs],
-            queue=queue,
-            concurrency_limit=None,  # Gradio's own would let one visitor's upload hold up another's
+            queue=False,
             show_progress="hidden",
             api_visibility="private",
         )

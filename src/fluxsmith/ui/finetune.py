@@ -108,7 +108,7 @@ class FinetunePage(BaseUI):
 
         self.on(blocks.load, self.on_load, None, self.view_error, [*view, self.pictures, self.base])
         watch = [self.opened, self.watched]
-        self.on(self.timer.tick, self.on_tick, watch, self.view_error, view, queue=False)
+        self.on(self.timer.tick, self.on_tick, watch, self.view_error, view)
         self.on(
             self.drop.upload,
             self.on_upload,

@@ -114,16 +114,16 @@ class GeneratePage(BaseUI):
             self.anew,
         ]
         self.on(blocks.load, self.on_load, [self.prompt], self.view_error, [*view, self.model, *choice])
-        self.on(self.timer.tick, self.on_tick, None, self.view_error, view, queue=False)
+        self.on(self.timer.tick, self.on_tick, None, self.view_error, view)
         chosen = [self.model, self.prompt, self.trigger]
         self.on(self.model.input, self.on_model, chosen, self.form_error, choice)
         for asked in (self.draw.click, self.prompt.submit):
             self.on(asked, self.on_draw, [*form, *self.follow.widgets], self.form_error, view)
         use = self.follow.use
-        self.on(use.change, self.follow.for_use, [use], self.form_error, self.follow.widgets, queue=False)
+        self.on(use.change, self.follow.for_use, [use], self.form_error, self.follow.widgets)
         settings = [*form, self.exact, self.says, self.trigger]
         self.on(self.gallery.click, self.on_gallery, None, self.view_error, [*view, *settings])
-        self.on(self.size.change, self.on_size, [self.size], self.form_error, [self.exact], queue=False)
+        self.on(self.size.change, self.on_size, [self.size], self.form_error, [self.exact])
         self.count.change(None, self.count, self.draw, js=_COUNT_JS)
         self.random.click(None, None, self.seed, js=_RANDOM_JS)
 

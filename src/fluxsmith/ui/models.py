@@ -101,7 +101,7 @@ class ModelsPage(BaseUI):
         self.on(blocks.load, self.on_load, filters, self.view_error, fill)
         self.on(self.drop.upload, self.on_file, [self.drop, self.name], self.import_error, [self.name])
         for changed in (self.words.change, self.kind.change):
-            self.on(changed, self.on_filter, [*filters, self.opened], self.view_error, view, queue=False)
+            self.on(changed, self.on_filter, [*filters, self.opened], self.view_error, view)
         shows_another = [
             self.on(
                 self.take.click, self.on_import, [*upload, *filters], self.import_error, [*view, *upload]

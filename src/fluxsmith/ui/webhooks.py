@@ -26,7 +26,7 @@ class WebhooksPage(BaseUI):
             self.list = self.html(parts.skeleton(4), elem_id="webhooks")
         view = [self.list, self.timer]
         self.on(blocks.load, self.on_look, None, self.view_error, view)
-        self.on(self.timer.tick, self.on_look, None, self.view_error, view, queue=False)
+        self.on(self.timer.tick, self.on_look, None, self.view_error, view)
         self.on(self.list.click, self.on_send, None, self.view_error, view)
 
     def on_look(self) -> Updates:
