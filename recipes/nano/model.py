@@ -39,7 +39,8 @@ CALL: dict[str, Any] = {
     "scheduler_shift": SHIFT,
     "license": "Apache-2.0",
     "reference_side": SIDES[0],
-    "capabilities": ["text", "image_prompt", "edit", "fill"],
+    "sees_controls": False,
+    "capabilities": ["text", "image_prompt", "edit", "fill", "canny", "depth"],
 }
 
 

@@ -34,6 +34,16 @@ def finetune_id(client: BflClient) -> str:
     return str(client.result(task["polling_url"])["finetune_id"])
 
 
+@pytest.fixture(scope="session")
+def nano(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[BflClient]:
+    """A client of a server that draws with the shipped model."""
+    server = Server(tmp_path_factory.mktemp("nano"), models_dir, {"FLUXSMITH_MODEL": "nano"}).start()
+    client = BflClient(server.wait_ready().url)
+    yield client
+    client.close()
+    server.stop()
+
+
 @pytest.fixture
 def container(tmp_path: Path, models_dir: Path) -> Iterator[ServiceContainer]:
     """Services of the test's own, with the tiny model and without a worker."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,50 +11,19 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.api.client import BflClient
-from tests.harness import Server
+from tests.api.pictures import base64_of, box, disc, pixels, stripes
 
-Pixels = np.ndarray
 ASKED = {"prompt": "a red apple", "seed": 5, "output_format": "png"}
 
 
 @pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory, models_dir: Any) -> Iterator[BflClient]:
-    """A client of a server that draws with the shipped model."""
-    server = Server(tmp_path_factory.mktemp("nano"), models_dir, {"FLUXSMITH_MODEL": "nano"}).start()
-    client = BflClient(server.wait_ready().url)
-    yield client
-    client.close()
-    server.stop()
-
-
-def base64_of(picture: Image.Image, kind: str = "PNG") -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def pixels(picture: Image.Image) -> Pixels:
-    return np.asarray(picture.convert("RGB")).astype(int)
-
-
-@pytest.fixture(scope="module")
 def photo() -> Image.Image:
-    """Stripes in many colours, so that any change is seen anywhere."""
-    picture = Image.new("RGB", (256, 192))
-    pen = ImageDraw.Draw(picture)
-    for number in range(32):
-        pen.rectangle(
-            (8 * number, 0, 8 * number + 7, 191), fill=(8 * number, 255 - 7 * number, 90 + 3 * number)
-        )
-    return picture
+    return stripes()
 
 
 @pytest.fixture(scope="module")
 def mask() -> Image.Image:
-    """White in a box."""
-    picture = Image.new("L", (256, 192), 0)
-    ImageDraw.Draw(picture).rectangle((96, 64, 191, 159), fill=255)
-    return picture
+    return box()
 
 
 @pytest.mark.parametrize("endpoint", ["flux-pro-1.0-fill", "flux-fill"])
@@ -92,21 +59,6 @@ def test_an_expanded_picture_keeps_its_middle(nano: BflClient, photo: Image.Imag
     above, left = got[:16, 64:], got[16:208, :64]
     assert np.abs(above - pixels(photo)[:1]).max(axis=2).mean() > 8, "not the edge drawn out"
     assert left.std() > 4
-
-
-def disc() -> Image.Image:
-    """A red disc on white."""
-    picture = Image.new("RGB", (256, 256), "white")
-    ImageDraw.Draw(picture).ellipse((60, 60, 196, 196), fill=(200, 40, 40))
-    return picture
-
-
-@pytest.mark.parametrize(("endpoint", "capability"), [("canny", "canny"), ("depth", "depth")])
-def test_controls_are_refused_where_the_model_does_not_follow_them(
-    nano: BflClient, endpoint: str, capability: str
-) -> None:
-    refused = nano.refuse(f"flux-pro-1.0-{endpoint}", 422, prompt="x", control_image=base64_of(disc()))
-    assert f"({capability})" in refused["message"]
 
 
 def colour_distance(one: Image.Image, other: Image.Image) -> float:

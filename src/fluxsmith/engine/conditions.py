@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fluxsmith.engine.controls import HIGH, LOW, edges, relief
 from fluxsmith.engine.sizes import MULTIPLE
+from fluxsmith.engine.steering import WantedMap
 from fluxsmith.errors import EngineError
 
 _LEAST_SIDE, _MOST_ASPECT = 64, 4
@@ -50,10 +51,12 @@ class Conditions:
         references: pictures of any size.
         latent_fill: (rows × columns of tokens, channels) latents of the picture to keep, and (tokens, 1) ones
             where it is drawn anew; or None.
+        wanted: what the drawing is led along, for a model that does not see controls; or None.
     """
 
     references: tuple[Image.Image, ...] = ()
     latent_fill: tuple[Tensor, Tensor] | None = None
+    wanted: WantedMap | None = None
 
 
 def shown_references(
@@ -70,7 +73,7 @@ def shown_references(
         image_prompts: as clearly as `strength` says.
         strength: 1 shows image prompts as they are, 0 not at all; between the two they fade into their own
             mean colour.
-        control: its edges or relief.
+        control: its edges or relief, for a model that sees controls.
         side: the shorter one at which the model looks at references, in pixels; None for their own.
 
     Raises:
@@ -79,8 +82,19 @@ def shown_references(
     pictures = [read_rgb(path) for path in references]
     pictures += [_faded(read_rgb(path), strength) for path in image_prompts if strength > 0]
     if control is not None:
-        pictures.append(_control(control))
+        pictures.append(_control(control, read_rgb(control.path)))
     return tuple(_sized(picture, side) for picture in pictures)
+
+
+def wanted_map(control: ControlUse, width: int, height: int) -> WantedMap:
+    """The edges or relief that a drawing of this size, in pixels, is led along.
+
+    Raises:
+        EngineError: `picture-unreadable`.
+    """
+    picture = read_rgb(control.path).resize((width, height), Image.Resampling.LANCZOS)
+    values = np.asarray(_control(control, picture).convert("L"), dtype=np.float32) / 255
+    return WantedMap(control.kind, torch.from_numpy(values)[None, None])
 
 
 def pixels(picture: Image.Image) -> Tensor:
@@ -139,8 +153,7 @@ def _faded(picture: Image.Image, strength: float) -> Image.Image:
     return Image.blend(mean, picture, strength)
 
 
-def _control(control: ControlUse) -> Image.Image:
-    picture = read_rgb(control.path)
+def _control(control: ControlUse, picture: Image.Image) -> Image.Image:
     if control.ready:
         return picture
     return edges(picture, control.low, control.high) if control.kind == "canny" else relief(picture)

@@ -29,6 +29,7 @@ class ModelFolder:
     """What a folder of base weights says of itself.
 
     `reference_side` is the shorter side, in pixels, at which it looks at references; None for their own.
+    `sees_controls` is false for one that does not follow edges and relief that it is shown: it is led along.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class ModelFolder:
     default_learning_rate: float | None
     distilled: bool
     reference_side: int | None
+    sees_controls: bool
     capabilities: frozenset[str]
 
 
@@ -70,6 +72,7 @@ def read_folder(path: Path) -> ModelFolder:
             default_learning_rate=None if rate is None else float(rate),
             distilled=bool(index.get("is_distilled", False)),
             reference_side=None if side is None else int(side),
+            sees_controls=bool(card.get("sees_controls", True)),
             capabilities=frozenset(str(one) for one in card.get("capabilities", CAPABILITIES)),
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -30,6 +30,7 @@ from fluxsmith.engine.conditions import (
     read_mask,
     read_rgb,
     shown_references,
+    wanted_map,
 )
 from fluxsmith.engine.device import choose_device, use_all_cores
 from fluxsmith.engine.families import open_model
@@ -158,15 +159,17 @@ class Sampler:
         prompt = self._prompt(request.prompt, on_message)
         shelf.use(request.loras)
         original = _Original(request.fill) if request.fill else None
+        seen, led_along = (request.control, None) if model.folder.sees_controls else (None, request.control)
         conditions = Conditions(
             shown_references(
                 request.references,
                 request.image_prompts,
                 request.image_prompt_strength,
-                request.control,
+                seen,
                 model.folder.reference_side,
             ),
             original.latents(model, width, height) if original else None,
+            wanted_map(led_along, width, height) if led_along else None,
         )
         pictures = []
         for number in range(request.count):

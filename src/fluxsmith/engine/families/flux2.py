@@ -25,6 +25,7 @@ from fluxsmith.engine.conditions import Conditions
 from fluxsmith.engine.families.base import Grid
 from fluxsmith.engine.folder import ModelFolder, check_weights
 from fluxsmith.engine.sizes import MULTIPLE
+from fluxsmith.engine.steering import Steering
 from fluxsmith.engine.weights import load_part, load_scheduler, load_text_encoder, load_tokenizer
 
 _DOUBLE_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
@@ -107,10 +108,17 @@ class Flux2Model:
         """Latents in 2×2 patches, normalised by the autoencoder's running statistics, packed."""
         pixels = pixels.to(self.device, self.dtype)
         latents = Flux2KleinPipeline._patchify_latents(self.vae.encode(pixels).latent_dist.mode())
-        mean = self.vae.bn.running_mean.view(1, -1, 1, 1).to(latents)
-        std = torch.sqrt(self.vae.bn.running_var.view(1, -1, 1, 1) + self.vae.config.batch_norm_eps)
-        packed: Tensor = Flux2KleinPipeline._pack_latents((latents - mean) / std.to(latents))
+        mean, std = self._statistics(latents)
+        packed: Tensor = Flux2KleinPipeline._pack_latents((latents - mean) / std)
         return packed.float().cpu()
+
+    def decode(self, packed: Tensor, grid: Grid) -> Tensor:
+        """Pixels (pictures, 3, h, w), in about [-1, 1], of packed latents; keeps gradients."""
+        latents = packed.to(self.dtype).transpose(1, 2).reshape(len(packed), -1, *grid)
+        mean, std = self._statistics(latents)
+        patches = Flux2KleinPipeline._unpatchify_latents(latents * std + mean)
+        shown: Tensor = self.vae.decode(patches, return_dict=False)[0]
+        return shown
 
     def grid(self, width: int, height: int) -> Grid:
         """One token for 16×16 pixels."""
@@ -179,13 +187,21 @@ class Flux2Model:
 
         With a fill, the latents outside it are after each step those of the kept picture at that step's noise
         level, so that what is drawn fits them (as in Lugmayr et al. 2022, RePaint, without its resampling).
+        With a wanted map they are led along it (`steering`).
         """
         rows, columns = self.grid(width, height)
         channels = self.transformer.config.in_channels
         noise = torch.randn((1, channels, rows, columns), generator=torch.Generator().manual_seed(seed))
         kept_latents = _KeptLatents(conditions.latent_fill, noise) if conditions.latent_fill else None
+        steering = None
+        if conditions.wanted is not None:
+            start = Flux2KleinPipeline._pack_latents(noise)
+            steering = Steering(conditions.wanted, lambda packed: self.decode(packed, (rows, columns)), start)
 
         def tell(pipeline: Any, step: int, _timestep: Any, kept: dict[str, Any]) -> dict[str, Any]:
+            if steering is not None:
+                before, after = map(float, pipeline.scheduler.sigmas[step : step + 2])
+                kept["latents"] = steering.led(kept["latents"], before, after)
             if kept_latents is not None:
                 kept["latents"] = kept_latents.put_back(kept["latents"], pipeline.scheduler.sigmas[step + 1])
             on_step(step + 1)
@@ -221,6 +237,12 @@ class Flux2Model:
         image = torch.cartesian_prod(one, torch.arange(rows), torch.arange(columns), one)
         text = torch.cartesian_prod(one, one, one, torch.arange(prompt_tokens))
         return image.to(self.device), text.to(self.device)
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of latents in patches, (1, channels, 1, 1)."""
+        mean = self.vae.bn.running_mean.view(1, -1, 1, 1)
+        std = torch.sqrt(self.vae.bn.running_var.view(1, -1, 1, 1) + self.vae.config.batch_norm_eps)
+        return mean.to(like), std.to(like)
 
     def _load(self, kind: Any, part: str) -> Any:
         return load_part(kind, self.folder, part, self.dtype).requires_grad_(False).eval().to(self.device)
