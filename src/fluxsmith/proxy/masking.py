@@ -53,14 +53,22 @@ class Secrets:
 
     def __init__(self, known: Iterable[str] = ()) -> None:
         self._words: dict[str, str] = {}
+        self._sought: set[str] = set()
         for value in known:
-            self.word(value)
+            self.learn(value)
 
     def word(self, value: str) -> str:
-        """What stands in a secret's place; it is sought everywhere from now on."""
+        """What stands in a secret's place."""
         if value in self._words.values():
             return value  # masked already
         return self._words.setdefault(value, f"secret-{len(self._words) + 1}")
+
+    def learn(self, value: str) -> str:
+        """What stands in a secret's place; it is sought everywhere from now on."""
+        word = self.word(value)
+        if word != value and len(value) >= SHORTEST_SOUGHT:
+            self._sought.add(value)
+        return word
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Headers by their names in small letters; of an authorization its scheme stays."""
@@ -68,7 +76,7 @@ class Secrets:
 
     def text(self, text: str) -> str:
         """Text without the secrets of the addresses in it."""
-        text = _USER.sub(lambda found: found[1] + self.word(found[2]) + found[3], text)
+        text = _USER.sub(lambda found: found[1] + self.learn(found[2]) + found[3], text)
         text = _FILE_LINK.sub(lambda found: found[1] + self.word(found[2]), text)
         return _PARAMETER.sub(self._parameter, text)
 
@@ -94,22 +102,21 @@ class Secrets:
 
     def sweep(self, line: str) -> str:
         """JSON text without any secret met so far, however it is written."""
-        for value, word in self._sought():
+        for value, word in self._forms():
             line = line.replace(value, word)
         return line
 
     def sweep_bytes(self, data: bytes) -> bytes:
         """Bytes without any secret met so far."""
-        for value, word in self._sought():
+        for value, word in self._forms():
             data = data.replace(value.encode("utf-8", "surrogateescape"), word.encode())
         return data
 
-    def _sought(self) -> list[tuple[str, str]]:
-        """Every form in which a secret may be written, the longest first, with its word."""
+    def _forms(self) -> list[tuple[str, str]]:
+        """Every form in which a secret that is sought may be written, the longest first, with its word."""
         forms = {
-            form: word
-            for value, word in self._words.items()
-            if len(value) >= SHORTEST_SOUGHT
+            form: self._words[value]
+            for value in self._sought
             for form in (value, quote(value, safe=""), json.dumps(value)[1:-1], _escaped(value))
         }
         return sorted(forms.items(), key=lambda item: len(item[0]), reverse=True)
@@ -121,14 +128,14 @@ class Secrets:
             return self.text(value)
         scheme = _SCHEME.fullmatch(value)
         if scheme is None:
-            return self.word(value)
+            return self.learn(value)
         if scheme[1].lower() == "basic":
             self._learn_basic(scheme[2])
-        return f"{scheme[1]} {self.word(scheme[2])}"
+        return f"{scheme[1]} {self.learn(scheme[2])}"
 
     def _webhook(self, value: str) -> str:
         if value != WEBHOOK:
-            self.word(value)
+            self.learn(value)
         return WEBHOOK
 
     def _learn_basic(self, value: str) -> None:
@@ -137,20 +144,20 @@ class Secrets:
         except (binascii.Error, UnicodeDecodeError):
             return
         if password:
-            self.word(password)
+            self.learn(password)
 
     def _parameter(self, found: re.Match[str]) -> str:
         name, value = unquote(found[2]), unquote(found[3])
         if _WEBHOOK.search(name):
             return f"{found[1]}{found[2]}={quote(self._webhook(value), safe='')}"
-        return f"{found[1]}{found[2]}={self.word(value)}" if _QUERY.search(name) else found[0]
+        return f"{found[1]}{found[2]}={self.learn(value)}" if _QUERY.search(name) else found[0]
 
     def _field(self, name: str, value: Any) -> Any:
         if _WEBHOOK.search(name) and isinstance(value, str) and value:
             return self._webhook(value)
         if not _FIELD.search(name) or value is None or value == "" or isinstance(value, bool):
             return self.data(value)
-        return self.word(value if isinstance(value, str) else json.dumps(value))
+        return self.learn(value if isinstance(value, str) else json.dumps(value))
 
 
 def _escaped(value: str) -> str:
