@@ -213,6 +213,21 @@ def test_a_stream_is_passed_on_as_it_comes(host: FakeHost, start: StartProxy) ->
     assert line.answer and line.answer.body and line.answer.body.value == "data: 1\n\ndata: 2\n\n"
 
 
+def test_what_is_odd_passes_all_the_same(host: FakeHost, start: StartProxy) -> None:
+    deep = "[" * 900 + "]" * 900
+    odd = f'{{"prompt": "\\ud800", "polling_url": "{host.url}/x", "api_key": "\\ud800{KEY}"}}'
+    host.script("/odd", lambda asked: asked.answer(200, odd.encode()))
+    host.script("/deep", lambda asked: asked.answer(200, deep.encode()))
+    host.script("/broken", lambda asked: asked.answer(200, f'data: {{"token": "{KEY}"'.encode()))
+    proxy = start(host.url)
+    assert proxy.client.get("/odd").json()["polling_url"] == f"{proxy.url}/x"
+    assert proxy.client.get("/deep").text == deep
+    assert proxy.client.get("/broken").status_code == 200
+    lines = proxy.recorded(3)
+    assert lines[0].answer and lines[0].answer.body and lines[0].answer.body.value["prompt"] == "\ud800"
+    assert KEY not in proxy.file.read_text()
+
+
 @pytest.mark.parametrize("reset", [True, False])
 def test_a_server_that_fails_becomes_a_502_in_words(host: FakeHost, start: StartProxy, reset: bool) -> None:
     host.script("/v1/flux-dev", resets)

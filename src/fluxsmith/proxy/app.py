@@ -12,19 +12,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-import httpcore
 import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from fluxsmith.core.api_faults import Service, failure, fault, of_exception
+from fluxsmith.core.api_faults import Service
 from fluxsmith.core.clock import Clock
 from fluxsmith.core.logging import get_logger
 from fluxsmith.errors import FluxsmithError, NotFoundError, StorageError
 from fluxsmith.proxy.addresses import Addresses, Target, same_house
 from fluxsmith.proxy.exchange import CONNECTION_HEADERS, is_json
+from fluxsmith.proxy.faults import in_words, no_address
 from fluxsmith.proxy.masking import is_secret_header
 from fluxsmith.proxy.recorder import Came, Recorder, Sent, unpacked
 
@@ -77,7 +77,7 @@ class _Proxy:
         try:
             target = self._addresses.target(path)
         except NotFoundError as error:
-            return _in_words(error)
+            return _told(error)
         began, began_s = self._clock.now(), self._clock.monotonic()
         headers, body = _joined(request.headers.items()), await request.body()
         sent = Sent(request.method, target.at, target.path, headers, body)
@@ -86,7 +86,9 @@ class _Proxy:
             answer = await self.http.send(self._outgoing(asked, request), stream=True)
             if request.method != "HEAD" and is_json(answer.headers.get("content-type", "")):
                 return await self._whole(asked, answer)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except httpx.InvalidURL:
+            return _told(no_address(target.path))
+        except httpx.RequestError as error:
             return self._failed(asked, error)
         return self._streamed(asked, answer)
 
@@ -124,10 +126,10 @@ class _Proxy:
         """JSON with its addresses led through the proxy; None if it is no JSON or has no addresses."""
         try:
             said = json.loads(body)
+            led = self._addresses.through(said, here)
         except (ValueError, RecursionError):
             return None
-        led = self._addresses.through(said, here)
-        return None if led == said else json.dumps(led, ensure_ascii=False).encode()
+        return None if led == said else json.dumps(led).encode()
 
     def _streamed(self, asked: _Asked, answer: httpx.Response) -> Response:
         """Pass an answer on piece by piece, as it comes."""
@@ -157,16 +159,12 @@ class _Proxy:
             if name not in CONNECTION_HEADERS
         ]
 
-    def _failed(self, asked: _Asked, error: Exception) -> Response:
+    def _failed(self, asked: _Asked, error: httpx.RequestError) -> Response:
         """A 502 in words, and a line of the recording that says so."""
-        cause = error.__cause__
-        row = fault("api-answer-unknown")
-        if isinstance(error, httpx.TransportError):
-            row = of_exception(cause if isinstance(cause, Exception) else httpcore.NetworkError())
-        words = failure(row, httpx.URL(asked.target.at).host, service=PROXIED)
+        words = in_words(error, asked.target.at, PROXIED)
         _log.warning("A request could not be passed on.", code=words.code, host=asked.target.at)
         self._write(asked, None, words.message)
-        return _in_words(words)
+        return _told(words)
 
     def _record(self, asked: _Asked, answer: httpx.Response, raw: bytes, *, cut_off: bool = False) -> None:
         headers = _joined(answer.headers.multi_items())
@@ -199,7 +197,7 @@ def _set(response: Response, headers: list[tuple[str, str]]) -> Response:
     return response
 
 
-def _in_words(error: FluxsmithError) -> Response:
+def _told(error: FluxsmithError) -> Response:
     """An error as BFL's clients read one."""
     said = {"error": error.code, "message": error.message, "hint": error.hint, "detail": error.message}
     return JSONResponse(said, error.status)

@@ -14,6 +14,7 @@ CONNECTION_HEADERS = frozenset(
     {
         "connection",
         "content-length",
+        "expect",
         "host",
         "keep-alive",
         "proxy-connection",

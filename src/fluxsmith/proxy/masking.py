@@ -32,6 +32,7 @@ _QUERY = re.compile(
 _WEBHOOK = re.compile(r"(webhook|callback)[-_]?ur[il]", re.IGNORECASE)
 _SCHEME = re.compile(r"(Bearer|Basic|Key|Token|X-Key)\s+(.+)", re.IGNORECASE | re.DOTALL)
 _PARAMETER = re.compile(r"([?&]|&amp;)([^=&\s\"'<>#]+)=([^&\s\"'<>#]+)")
+_PAIR = re.compile(r"(\"([^\"\\]+)\"\s*:\s*)(\"(?:[^\"\\]|\\.)*\")")  # of JSON that is part of a text
 _USER = re.compile(r"(://)([^/@\s\"'<>]+)(@)")
 _FILE_LINK = re.compile(r"(/files/)([^/?#\s\"'<>]{16,})")  # of our server: its path is signed
 _FORM_PART = re.compile(
@@ -78,7 +79,8 @@ class Secrets:
         """Text without the secrets of the addresses in it."""
         text = _USER.sub(lambda found: found[1] + self.learn(found[2]) + found[3], text)
         text = _FILE_LINK.sub(lambda found: found[1] + self.word(found[2]), text)
-        return _PARAMETER.sub(self._parameter, text)
+        text = _PARAMETER.sub(self._parameter, text)
+        return _PAIR.sub(self._pair, text)
 
     def query(self, query: str) -> str:
         """A query, or a form in a query's form."""
@@ -109,7 +111,7 @@ class Secrets:
     def sweep_bytes(self, data: bytes) -> bytes:
         """Bytes without any secret met so far."""
         for value, word in self._forms():
-            data = data.replace(value.encode("utf-8", "surrogateescape"), word.encode())
+            data = data.replace(value.encode("utf-8", "surrogatepass"), word.encode())
         return data
 
     def _forms(self) -> list[tuple[str, str]]:
@@ -117,7 +119,12 @@ class Secrets:
         forms = {
             form: self._words[value]
             for value in self._sought
-            for form in (value, quote(value, safe=""), json.dumps(value)[1:-1], _escaped(value))
+            for form in (
+                value,
+                quote(value, safe="", errors="replace"),
+                json.dumps(value)[1:-1],
+                _escaped(value),
+            )
         }
         return sorted(forms.items(), key=lambda item: len(item[0]), reverse=True)
 
@@ -151,6 +158,15 @@ class Secrets:
         if _WEBHOOK.search(name):
             return f"{found[1]}{found[2]}={quote(self._webhook(value), safe='')}"
         return f"{found[1]}{found[2]}={self.learn(value)}" if _QUERY.search(name) else found[0]
+
+    def _pair(self, found: re.Match[str]) -> str:
+        if not (_FIELD.search(found[2]) or _WEBHOOK.search(found[2])):
+            return found[0]
+        try:
+            value = json.loads(found[3])
+        except ValueError:
+            value = found[3][1:-1]
+        return found[1] + json.dumps(self._field(found[2], value))
 
     def _field(self, name: str, value: Any) -> Any:
         if _WEBHOOK.search(name) and isinstance(value, str) and value:

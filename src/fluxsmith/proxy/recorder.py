@@ -124,7 +124,8 @@ class Recorder:
                 answer=None if came is None else self._answer(came),
                 failure=failure or None,
             )
-            self._append(self._secrets.sweep(exchange.model_dump_json(exclude_defaults=True)))
+            line = json.dumps(exchange.model_dump(exclude_defaults=True), default=datetime.isoformat)
+            self._append(self._secrets.sweep(line))
 
     def close(self) -> None:
         """Close the file."""
@@ -165,7 +166,7 @@ class Recorder:
         kind = media_type(content_type)
         parsed = _parsed(body, content_type)
         if parsed is not None:
-            return Body(kind="json", value=self._secrets.data(self._without_files(parsed.value)))
+            return self._json(parsed.value, body)
         text = _text(body, kind)
         if text is not None:
             form = kind == "application/x-www-form-urlencoded"
@@ -174,6 +175,12 @@ class Recorder:
             return _left_out(body)
         kept = self._secrets.form(body) if kind.startswith("multipart/") else body
         return Body(kind="base64", value=base64.b64encode(self._secrets.sweep_bytes(kept)).decode())
+
+    def _json(self, value: Any, body: bytes) -> Body:
+        try:
+            return Body(kind="json", value=self._secrets.data(self._without_files(value)))
+        except RecursionError:  # nested so deeply that nobody can look into it
+            return _left_out(body)
 
     def _without_files(self, value: Any) -> Any:
         if isinstance(value, dict):
@@ -263,11 +270,12 @@ def _decoded_base64(text: str) -> bytes | None:
 
 def _exchange(path: Path, number: int, line: str) -> Exchange:
     try:
-        return Exchange.model_validate_json(line)
-    except pydantic.ValidationError as error:
+        return Exchange.model_validate(json.loads(line))
+    except (ValueError, RecursionError) as error:
+        what = error.errors()[0]["msg"] if isinstance(error, pydantic.ValidationError) else str(error)
         raise ValidationError(
             "recording-damaged",
-            f"Line {number} of {path} is no exchange: {error.errors()[0]['msg']}.",
+            f"Line {number} of {path} is no exchange: {what}.",
             hint="`fluxsmith proxy --to URL --record FILE` makes a recording.",
             field="file",
         ) from error

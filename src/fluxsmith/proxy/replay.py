@@ -11,17 +11,16 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
-import httpcore
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from fluxsmith.core.api_faults import Service, failure, of_exception
+from fluxsmith.core.api_faults import Service
 from fluxsmith.core.clock import Clock
-from fluxsmith.errors import APIError
 from fluxsmith.proxy.addresses import checked, same_house
 from fluxsmith.proxy.exchange import CONNECTION_HEADERS, Answer, Body, Exchange, is_json, media_type
+from fluxsmith.proxy.faults import in_words, no_address
 from fluxsmith.proxy.masking import is_secret_header
 from fluxsmith.proxy.names import Names
 from fluxsmith.proxy.recorder import LEFT_OUT
@@ -137,8 +136,10 @@ class Replay:
         try:
             sent = httpx.Request(request.method, url, headers=self._headers(exchange, url), content=content)
             return self._http.send(sent)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise _unanswered(url, error) from error
+        except httpx.InvalidURL as error:
+            raise no_address(url) from error
+        except httpx.RequestError as error:
+            raise in_words(error, url, REPLAYED) from error
 
     def _headers(self, exchange: Exchange, url: str) -> dict[str, str]:
         """The recorded headers, the key in place of what stands for it; none for a host of another house."""
@@ -213,9 +214,3 @@ def _has_left_out(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_has_left_out, value))
     return isinstance(value, str) and LEFT_OUT.fullmatch(value) is not None
-
-
-def _unanswered(url: str, error: Exception) -> APIError:
-    cause = error.__cause__
-    row = of_exception(cause if isinstance(cause, Exception) else httpcore.NetworkError())
-    return failure(row, urlsplit(url).hostname or url, service=REPLAYED)
