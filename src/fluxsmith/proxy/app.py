@@ -45,7 +45,8 @@ def create_proxy(to: str, recorder: Recorder, clock: Clock | None = None) -> Sta
 
     @asynccontextmanager
     async def open_connections(_app: Starlette) -> AsyncIterator[None]:
-        async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as proxy.http:
+        trusted = httpx.create_ssl_context()
+        async with httpx.AsyncClient(verify=trusted, timeout=PATIENCE, trust_env=False) as proxy.http:
             yield
 
     routes = [Route("/{path:path}", proxy.pass_on, methods=list(METHODS))]

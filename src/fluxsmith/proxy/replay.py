@@ -71,7 +71,7 @@ class Replay:
         self._patience_s = patience_s
         self._clock = clock or Clock()
         self._names = Names()
-        self._http = httpx.Client(timeout=ANSWER_S, trust_env=False)
+        self._http = httpx.Client(verify=httpx.create_ssl_context(), timeout=ANSWER_S, trust_env=False)
 
     def run(self, exchanges: Sequence[Exchange]) -> Iterator[Outcome]:
         """Send what was recorded, and say what came of each.
