@@ -16,7 +16,7 @@ import pytest
 from fluxsmith.errors import ConflictError, StorageError
 from fluxsmith.proxy import Keep, Recorder
 from tests.fake_host import Exchange as Asked
-from tests.fake_host import FakeHost, Move, damaged_gzip, image, resets, says, sends
+from tests.fake_host import FakeHost, Move, cuts_off, damaged_gzip, image, resets, says, sends
 from tests.harness import free_port
 from tests.proxies import RunningProxy
 
@@ -86,6 +86,7 @@ def test_no_secret_reaches_the_file(host: FakeHost, start: StartProxy) -> None:
         "webhook_url": f"https://hook.example/services/{KEY}-path",
         "webhook_secret": f"{KEY}-secret",
         "nested": [{"apiKey": f"{KEY}-nested"}],
+        "credentials": {"name": [f"{KEY}-deep", 4711], "none": None},
     }
     proxy.client.post(f"{SUBMIT}?token={KEY}-query", json=body, headers=headers)
     proxy.client.post("/form", data={"webhook_secret": f"{KEY}-form"})
@@ -109,6 +110,7 @@ def test_no_secret_reaches_the_file(host: FakeHost, start: StartProxy) -> None:
     assert lines[0].request.headers["x-key"] == lines[3].request.headers["authorization"].split()[1]
     assert kept[0]["webhook_url"] == "https://webhook.invalid/"
     assert kept[0]["prompt"].endswith(" on a table")
+    assert kept[0]["credentials"] == {"name": [kept[0]["credentials"]["name"][0], 0], "none": None}
     assert "&id=7" in text
 
 
@@ -239,6 +241,24 @@ def test_a_server_that_fails_becomes_a_502_in_words(host: FakeHost, start: Start
     (line,) = proxy.recorded(1)
     assert line.answer is None
     assert line.failure == answer.json()["message"]
+
+
+def test_an_answer_that_is_cut_off_is_no_whole_one(host: FakeHost, start: StartProxy) -> None:
+    host.script("/json", cuts_off(b'{"id": "a"}'))
+
+    def half(asked: Asked) -> None:
+        asked.answer(200, image()[:50], {"content-type": "image/png"}, length=99)
+        asked.break_off()
+
+    host.script("/a.png", half)
+    proxy = start(host.url)
+    answer = proxy.client.get("/json")
+    assert (answer.status_code, answer.json()["error"]) == (502, "api-answer-truncated")
+    with pytest.raises(httpx.RemoteProtocolError):
+        proxy.client.get("/a.png")
+    json_line, picture_line = proxy.recorded(2)
+    assert json_line.answer is None
+    assert picture_line.answer and picture_line.answer.cut_off
 
 
 def test_what_was_recorded_is_not_overwritten(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@
     recorder   from what passed on the wire to a line of the file, and back
     addresses  where requests go, and how addresses in answers lead back through the proxy
     app        the reverse proxy itself
+    faults     words for a server that cannot be spoken to
     shape      how two answers differ in what they are made of
+    names      what a replay's server calls otherwise: ids and addresses
     replay     sends a recording's requests again and compares
 
 Nothing here knows of our server: either side may be any speaker of BFL's API.

@@ -171,9 +171,17 @@ class Secrets:
     def _field(self, name: str, value: Any) -> Any:
         if _WEBHOOK.search(name) and isinstance(value, str) and value:
             return self._webhook(value)
-        if not _FIELD.search(name) or value is None or value == "" or isinstance(value, bool):
-            return self.data(value)
-        return self.learn(value if isinstance(value, str) else json.dumps(value))
+        return self._hidden(value) if _FIELD.search(name) else self.data(value)
+
+    def _hidden(self, value: Any) -> Any:
+        """A secret's place taken by something of its own type, so that shapes stay."""
+        if isinstance(value, dict):
+            return {name: self._hidden(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self._hidden(item) for item in value]
+        if isinstance(value, str) and value:
+            return self.learn(value)
+        return 0 if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _escaped(value: str) -> str:
