@@ -97,13 +97,16 @@ def test_no_secret_reaches_the_file(host: FakeHost, start: StartProxy) -> None:
     proxy.client.post("/form", data={"password": f"{KEY}-part"}, files=parts)
     squeezed = gzip.compress(json.dumps({"api_key": f"{KEY}-zipped"}).encode())
     proxy.client.post("/form", content=squeezed, headers={"content-encoding": "gzip"})
+    proxy.client.post("/form", content=b"\xff\0" + KEY.encode(), headers={"content-type": "image/png"})
     proxy.client.get("/files/a-signed-token-of-some-length/sample.png")
 
-    lines = proxy.recorded(7)
+    lines = proxy.recorded(8)
     text = proxy.file.read_text()
-    kept = [line.request.body.value for line in lines if line.request.body]
-    unpacked = text + "".join(base64.b64decode(body).decode("latin-1") for body in kept[-2:-1])
-    assert KEY not in unpacked
+    bodies = [line.request.body for line in lines if line.request.body]
+    kept = [body.value for body in bodies]
+    binary = [base64.b64decode(body.value) for body in bodies if body.kind == "base64"]
+    assert len(binary) == 2
+    assert KEY not in text + b"".join(binary).decode("latin-1")
     assert basic not in text
     assert "a-signed-token" not in text
     assert host.requests[0].headers["x-key"] == KEY
@@ -228,6 +231,20 @@ def test_what_is_odd_passes_all_the_same(host: FakeHost, start: StartProxy) -> N
     lines = proxy.recorded(3)
     assert lines[0].answer and lines[0].answer.body and lines[0].answer.body.value["prompt"] == "\ud800"
     assert KEY not in proxy.file.read_text()
+
+
+def test_a_client_that_goes_away_leaves_what_it_heard(host: FakeHost, start: StartProxy) -> None:
+    def endless(asked: Asked) -> None:
+        asked.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + b"data: 1\n\n")
+        asked.hang()
+
+    host.script("/events", endless)
+    proxy = start(host.url)
+    with proxy.client.stream("GET", "/events") as answer:
+        assert next(answer.iter_text()) == "data: 1\n\n"
+    (line,) = proxy.recorded(1)
+    assert line.answer and line.answer.cut_off and line.answer.body
+    assert line.answer.body.value == "data: 1\n\n"
 
 
 @pytest.mark.parametrize("reset", [True, False])
