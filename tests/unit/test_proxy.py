@@ -71,31 +71,35 @@ def test_an_exchange_passes_unchanged_and_becomes_a_line(host: FakeHost, start: 
 
 
 def test_no_secret_reaches_the_file(host: FakeHost, start: StartProxy) -> None:
-    signed = f"https://store.example/a.png?se=2030&sig={KEY}-sig&id=7"
+    signed = "https://store.example/a.png?se=2030&sig=marked-sig-0815&id=7"
     host.script(
         SUBMIT,
         says(
-            401, {"message": f"The key {KEY} is wrong.", "sample": signed}, {"set-cookie": f"s={KEY}-session"}
+            401,
+            {"message": f"The key {KEY} is wrong.", "sample": signed},
+            {"set-cookie": "s=marked-session-0815"},
         ),
     )
-    host.script("/form", says(200, {"webhook_url": f"https://me:{KEY}@hook.example/{KEY}"}))
-    proxy = start(host.url, known=(f"{KEY}-of-settings",))
-    headers = {"x-key": KEY, "cookie": f"session={KEY}-cookie", "x-note": f"I am {KEY}-of-settings"}
+    host.script(
+        "/form", says(200, {"webhook_url": "https://me:marked-user-0815@hook.example/marked-hook-0815"})
+    )
+    proxy = start(host.url, known=("marked-of-settings-0815",))
+    headers = {"x-key": KEY, "cookie": "session=marked-cookie-0815", "x-note": "I am marked-of-settings-0815"}
     body = {
         "prompt": f"{KEY} on a table",
-        "webhook_url": f"https://hook.example/services/{KEY}-path",
-        "webhook_secret": f"{KEY}-secret",
-        "nested": [{"apiKey": f"{KEY}-nested"}],
-        "credentials": {"name": [f"{KEY}-deep", 4711], "none": None},
+        "webhook_url": "https://hook.example/services/marked-path-0815",
+        "webhook_secret": "marked-secret-0815",
+        "nested": [{"apiKey": "marked-nested-0815"}],
+        "credentials": {"name": ["marked-deep-0815", 4711], "none": None},
     }
-    proxy.client.post(f"{SUBMIT}?token={KEY}-query", json=body, headers=headers)
-    proxy.client.post("/form", data={"webhook_secret": f"{KEY}-form"})
-    basic = base64.b64encode(f"me:{KEY}-basic".encode()).decode()
-    proxy.client.post("/form", headers={"authorization": f"Basic {basic}"}, content=f"{KEY}-basic".encode())
+    proxy.client.post(f"{SUBMIT}?token=marked-query-0815", json=body, headers=headers)
+    proxy.client.post("/form", data={"webhook_secret": "marked-form-0815"})
+    basic = base64.b64encode(b"me:marked-basic-0815").decode()
+    proxy.client.post("/form", headers={"authorization": f"Basic {basic}"}, content=b"marked-basic-0815")
     proxy.client.post("/form", headers={"authorization": f"Bearer {KEY}"})
     parts = {"file": ("a.png", image(), "image/png")}
-    proxy.client.post("/form", data={"password": f"{KEY}-part"}, files=parts)
-    squeezed = gzip.compress(json.dumps({"api_key": f"{KEY}-zipped"}).encode())
+    proxy.client.post("/form", data={"password": "marked-part-0815"}, files=parts)
+    squeezed = gzip.compress(json.dumps({"api_key": "marked-zipped-0815"}).encode())
     proxy.client.post("/form", content=squeezed, headers={"content-encoding": "gzip"})
     proxy.client.post("/form", content=b"\xff\0" + KEY.encode(), headers={"content-type": "image/png"})
     proxy.client.get("/files/a-signed-token-of-some-length/sample.png")
@@ -106,7 +110,7 @@ def test_no_secret_reaches_the_file(host: FakeHost, start: StartProxy) -> None:
     kept = [body.value for body in bodies]
     binary = [base64.b64decode(body.value) for body in bodies if body.kind == "base64"]
     assert len(binary) == 2
-    assert KEY not in text + b"".join(binary).decode("latin-1")
+    assert "marked-" not in text + b"".join(binary).decode("latin-1")
     assert basic not in text
     assert "a-signed-token" not in text
     assert host.requests[0].headers["x-key"] == KEY
