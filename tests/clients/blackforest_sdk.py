@@ -36,10 +36,11 @@ CALLS: dict[str, dict[str, Any]] = {
 }
 
 
-def main(base_url: str) -> None:
-    """Make every call, then follow one by hand and break one."""
+def main(base_url: str, *models: str) -> None:
+    """Make every call, or those of the models that are named; then follow one by hand and break one."""
     client = BFLClient(api_key="0123456789abcdef", base_url=base_url)
-    for model, inputs in CALLS.items():
+    calls = {model: CALLS[model] for model in models or CALLS}
+    for model, inputs in calls.items():
         report(model, lambda model=model, inputs=inputs: drawn(client.generate(model, inputs, SYNC).result))
     started = client.generate("flux-dev", {"prompt": "a pear", "width": 256, "height": 256, "steps": 3})
     report("by hand", lambda: drawn(client.get_polling_result(started.id, SYNC)))
@@ -63,4 +64,4 @@ def report(name: str, call: Any) -> None:
     sys.stdout.write(json.dumps({"call": name, **came}) + "\n")
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])

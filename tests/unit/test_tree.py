@@ -75,7 +75,7 @@ def commands() -> list[tuple[str, str, str]]:
 def test_a_command_that_readme_names_exists_with_its_options(name: str, sub: str, rest: str) -> None:
     group = get_command(app)
     command = group.commands[name]  # type: ignore[attr-defined]
-    if hasattr(command, "commands"):
+    if sub and hasattr(command, "commands"):
         command = command.commands[sub]
     known = {
         option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)

@@ -11,7 +11,19 @@ from collections.abc import Sequence
 import typer
 
 from fluxsmith import __version__
-from fluxsmith.cli import config, datasets, db, demo, doctor, finetune, generate, models, serve, worker
+from fluxsmith.cli import (
+    config,
+    datasets,
+    db,
+    demo,
+    doctor,
+    finetune,
+    generate,
+    models,
+    proxy,
+    serve,
+    worker,
+)
 from fluxsmith.errors import EngineError, FluxsmithError, ValidationError
 
 INTERRUPTED = 130
@@ -30,7 +42,7 @@ app.command("generate")(generate.generate)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("config")(config.config)
-GROUPS = {"models": models.app, "datasets": datasets.app, "db": db.app}
+GROUPS = {"models": models.app, "datasets": datasets.app, "db": db.app, "proxy": proxy.app}
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)
 

@@ -35,8 +35,8 @@ def serve(
         lock.release()
 
 
-def listen(settings: Settings) -> socket.socket:
-    """A listening socket at the address that is set.
+def listen(settings: Settings, port_is: str = "FLUXSMITH_PORT=") -> socket.socket:
+    """A listening socket at the address that is set; `port_is` says how another port is given.
 
     Raises:
         ConflictError: another program has the port.
@@ -50,18 +50,18 @@ def listen(settings: Settings) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
-        raise _no_port(settings, error) from error
+        raise _no_port(settings, error, port_is) from error
     return listener
 
 
-def _no_port(settings: Settings, error: OSError) -> ConflictError | ConfigError:
+def _no_port(settings: Settings, error: OSError, port_is: str) -> ConflictError | ConfigError:
     place = f"Port {settings.port} on {settings.host}"
     other = settings.port + 1 if settings.port < 65_535 else settings.port - 1
     if error.errno == errno.EADDRINUSE:
         return ConflictError(
             "port-taken",
             f"{place} is taken by another program.",
-            hint=f"End that program, or choose another port, such as FLUXSMITH_PORT={other}.",
+            hint=f"End that program, or choose another port, such as {port_is}{other}.",
             field="FLUXSMITH_PORT",
         )
     return ConfigError(
