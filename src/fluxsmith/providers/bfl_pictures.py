@@ -110,9 +110,10 @@ def expands(endpoint: Endpoint) -> bool:
 def _several(endpoint: Endpoint, use: str, pictures: Sequence[Path], title: str) -> dict[str, SentPicture]:
     fields = [field for field, asks in endpoint.picture_fields.items() if asks == use]
     if len(pictures) > len(fields):
+        most = "one picture" if len(fields) == 1 else f"{len(fields)} pictures"
         raise UnsupportedError(
             "too-many-pictures",
-            f"{title} takes at most {len(fields)} pictures of the use '{use}', not {len(pictures)}.",
+            f"{title} takes at most {most} of the use '{use}', not {len(pictures)}.",
             hint="Leave some out.",
             field="pictures",
         )
