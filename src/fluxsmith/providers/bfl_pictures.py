@@ -48,8 +48,8 @@ class SentPicture:
                 field="pictures",
             )
 
-    def base64(self) -> str:
-        """The file's content as a field holds it.
+    def encoded(self) -> str:
+        """The picture as base64, as a field holds it.
 
         Raises:
             StorageError: the file cannot be read.

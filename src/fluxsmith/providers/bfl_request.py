@@ -45,7 +45,7 @@ class DrawingRequest:
         Raises:
             StorageError: a picture cannot be read.
         """
-        shown = {field: picture.base64() for field, picture in self.pictures.items()}
+        shown = {field: picture.encoded() for field, picture in self.pictures.items()}
         return {**self.values, "seed": self.seed + part, **shown}
 
 
@@ -61,7 +61,9 @@ def drawing_request(offer: Offer, task: GenerationTask) -> DrawingRequest:
     pictures = picture_fields(endpoint, task.followed, offer.title)
     for picture in pictures.values():
         picture.check()
-    values = {field: value for field, value in _wishes(offer, task) if field in endpoint.body.model_fields}
+    values = {
+        field: value for field, value in _wishes(offer, task).items() if field in endpoint.body.model_fields
+    }
     _check(offer, endpoint, {**values, **dict.fromkeys(pictures, "")})
     return DrawingRequest(endpoint, values, task.seed, pictures)
 
@@ -111,7 +113,7 @@ def _endpoint(offer: Offer, task: GenerationTask) -> Endpoint:
     return min(able, key=lambda way: expands(way) != wider)
 
 
-def _wishes(offer: Offer, task: GenerationTask) -> list[tuple[str, Any]]:
+def _wishes(offer: Offer, task: GenerationTask) -> dict[str, Any]:
     """All that is wished for, by the names of BFL's fields; an endpoint has some of them."""
     followed = task.followed
     wishes: dict[str, Any] = {"prompt": task.prompt, "output_format": "png"}
@@ -133,7 +135,7 @@ def _wishes(offer: Offer, task: GenerationTask) -> list[tuple[str, Any]]:
         }
     if followed.fill is not None and followed.fill.margins is not None:
         wishes |= asdict(followed.fill.margins)
-    return list(wishes.items())
+    return wishes
 
 
 def _check(offer: Offer, endpoint: Endpoint, values: Mapping[str, Any]) -> None:
