@@ -173,7 +173,8 @@ def shown(role: str, image: Image.Image) -> Json:
 def changed(one: Image.Image, other: Image.Image) -> np.ndarray:
     """By how many levels each pixel differs."""
     levels = [np.asarray(image.convert("RGB")).astype(int) for image in (one, other)]
-    return np.abs(levels[0] - levels[1]).max(axis=2)
+    difference: np.ndarray = np.abs(levels[0] - levels[1]).max(axis=2)
+    return difference
 
 
 def check_filled(drawn: Image.Image, photo: Image.Image, mask: Image.Image) -> None:

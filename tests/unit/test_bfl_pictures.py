@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,13 +63,15 @@ class Album:
             path.write_bytes(picture(number))
         return path
 
-    def followed(self, **uses: Any) -> Followed:
+    def followed(
+        self, references: Iterable[int] = (), image_prompts: Iterable[int] = (), strength: float = 1.0
+    ) -> Followed:
         """Pictures to follow, told by their numbers."""
-        several = {
-            use: tuple(self[number] for number in uses.pop(use, ()))
-            for use in ("references", "image_prompts")
-        }
-        return Followed(**several, **uses)
+        return Followed(
+            references=tuple(self[number] for number in references),
+            image_prompts=tuple(self[number] for number in image_prompts),
+            image_prompt_strength=strength,
+        )
 
     def control(self, kind: Any, *, ready: bool = False) -> Followed:
         """Edges or relief of the first picture."""
@@ -160,7 +162,7 @@ def test_an_image_prompt_is_carried_with_its_strength_where_there_is_a_field_for
     path: str,
     strength: float | None,
 ) -> None:
-    followed = album.followed(image_prompts=(1,), image_prompt_strength=0.4)
+    followed = album.followed(image_prompts=(1,), strength=0.4)
     told = Told()
 
     provider.generate(drawing(base_model=model, remote_lora=lora, followed=followed), told)
