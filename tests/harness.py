@@ -94,6 +94,11 @@ class Server:
         self._container: ServiceContainer | None = None
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The variables of its processes, for a command of the shell on the same data."""
+        return EnvManager().for_child(self._variables)
+
+    @property
     def process(self) -> subprocess.Popen[bytes]:
         """The web process."""
         assert self._process is not None, "the server was not started"
@@ -113,7 +118,7 @@ class Server:
             self._process = subprocess.Popen(
                 COMMAND,
                 cwd=self.log.parent,  # no .env of ours
-                env=EnvManager().for_child(self._variables),
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

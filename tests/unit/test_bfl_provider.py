@@ -17,7 +17,7 @@ from fluxsmith.providers.bfl import BflProvider
 from fluxsmith.providers.bfl_catalogue import OFFERS, Sides
 from tests import fake_bfl
 from tests.clocks import SkippingClock
-from tests.clouds import KEY, KLEIN, SHORT, Told, drawing, provider_at, running_job
+from tests.clouds import KEY, SHORT, Told, drawing, provider_at, running_job
 from tests.fake_bfl import FakeBfl, Move, accepts, image, pending, ready, says, sends, status
 
 SUBMIT, POLL, PICTURE = "/v1/flux-2-klein-4b", "/v1/get_result", "/pictures/1"
@@ -185,9 +185,8 @@ def test_what_a_model_cannot_do_is_refused_before_anything_is_paid(
     assert fake.requests == []
 
 
-def test_the_catalogue_promises_only_what_a_request_can_carry(provider: BflProvider) -> None:
+def test_only_the_model_of_2025_is_trained_over_the_api(provider: BflProvider) -> None:
     models = {info.name: info for info in provider.models()}
-    assert models[KLEIN].capabilities == {"text"}
     assert models["bfl/flux-pro"].trainable
     assert not any(info.trainable for name, info in models.items() if name != "bfl/flux-pro")
 

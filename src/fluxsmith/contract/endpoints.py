@@ -79,6 +79,12 @@ class Endpoint:
         """Whether it draws with a finetune."""
         return "finetune_id" in self.body.model_fields
 
+    @property
+    def picture_fields(self) -> dict[str, str]:
+        """Its fields that hold a picture, with the capability that each asks for."""
+        every = {**PICTURE_FIELDS, **self.needs}
+        return {name: use for name, use in every.items() if name in self.body.model_fields}
+
     def asked_of_model(self, body: Notified) -> Iterator[tuple[str, str]]:
         """Each field of a body that asks for a capability, with that capability.
 

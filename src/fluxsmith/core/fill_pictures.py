@@ -73,6 +73,14 @@ def expanded(png: bytes, margins: Margins) -> tuple[bytes, bytes]:
     return _png(wide), _png(mask)
 
 
+def middle(png: bytes, margins: Margins) -> bytes:
+    """What an expanded picture was before its margins were added."""
+    image = pyvips.Image.new_from_buffer(png, "")
+    width = image.width - margins.left - margins.right
+    height = image.height - margins.top - margins.bottom
+    return _png(image.crop(margins.left, margins.top, width, height))
+
+
 def _mask_png(gray: Any, width: int, height: int) -> bytes:
     sized = (
         gray.thumbnail_image(width, height=height, size="force") if _differs(gray, width, height) else gray

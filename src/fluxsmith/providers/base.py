@@ -13,6 +13,8 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fluxsmith.core.fill_pictures import Margins
+
 Mode = Literal["general", "character", "style", "product"]
 FinetuneType = Literal["lora", "full"]
 Priority = Literal["speed", "quality", "high_res_only"]
@@ -203,10 +205,14 @@ class Control:
 
 @dataclass(frozen=True)
 class Fill:
-    """A picture that is kept, but where its mask is white; both PNG files of one size."""
+    """A picture that is kept, but where its mask is white; both PNG files of one size.
+
+    `margins` are what the picture was expanded by, and what the mask shows then; None if it was not.
+    """
 
     picture: Path
     mask: Path
+    margins: Margins | None = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The provider `bfl`: BFL's cloud, or another fluxsmith, over BFL's API.
 
-Draws by submitting one task a picture and polling each; finetunes where the host still takes that (`bfl_
-finetune`). What is paid for is sent once (`bfl_ledger`) and followed to its end (`bfl_task`); which models
-there are is in `bfl_catalogue`. Every failure is a row of `core.api_faults`.
+Draws by submitting one task a picture (`bfl_request`) and polling each; finetunes where the host still takes
+that (`bfl_finetune`). What is paid for is sent once (`paid_requests`) and followed to its end (`bfl_task`);
+which models there are is in `bfl_catalogue`. Every failure is a row of `core.api_faults`.
 """
 
 from __future__ import annotations
@@ -28,15 +28,9 @@ from fluxsmith.providers.base import (
     Reporter,
     TrainingReporter,
 )
-from fluxsmith.providers.bfl_catalogue import (
-    OFFERS,
-    Offer,
-    endpoint,
-    find_offer,
-    request_body,
-    tell_what_is_left_out,
-)
+from fluxsmith.providers.bfl_catalogue import OFFERS, Offer, find_offer
 from fluxsmith.providers.bfl_finetune import RemoteFinetunes
+from fluxsmith.providers.bfl_request import drawing_request, tell_what_is_left_out
 from fluxsmith.providers.bfl_task import RemoteTask
 from fluxsmith.providers.paid_requests import PaidRequest, PaidRequests
 from fluxsmith.providers.remote_drawing import STUCK_S, RemoteDrawing, Sample
@@ -126,13 +120,16 @@ class BflProvider:
         Raises:
             Cancelled: `report` asked to stop. What was accepted may be charged all the same.
             UnsupportedError: the model cannot do what was asked.
+            ValidationError: a picture to follow is too large.
             APIError: any row of the table.
         """
         offer = _offer(task.base_model)
-        path = endpoint(offer, task)
-        bodies = [request_body(offer, task, part) for part in range(task.count)]
-        tell_what_is_left_out(offer, task, report)
-        requests = [PaidRequest(task.id, part, path, partial(dict, body)) for part, body in enumerate(bodies)]
+        asked = drawing_request(offer, task)
+        tell_what_is_left_out(offer, asked, task, report)
+        requests = [
+            PaidRequest(task.id, part, asked.endpoint.path, partial(asked.body, part), asked.total_s)
+            for part in range(task.count)
+        ]
         drawing = RemoteDrawing(
             self._api,
             self._paid,

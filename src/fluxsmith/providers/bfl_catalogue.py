@@ -1,21 +1,19 @@
-"""What BFL's API offers: each model's endpoints, sizes and fields, and the body of a request for one picture.
+"""What BFL's API offers: each model's endpoints and sizes, and what it can do by the fields of those.
 
-Source: BFL's API reference of 2026 (FLUX.2, kontext) and its OpenAPI of 2025 (the rest), as in the contract.
-Nothing here sends anything. Another fluxsmith answers to the same names.
+Fields and their limits are the contract's; requests are made in `bfl_request`. Another fluxsmith answers to
+the same names.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-from fluxsmith.errors import UnsupportedError
-from fluxsmith.providers.base import BaseModelInfo, GenerationTask, Reporter
+from fluxsmith.contract.endpoints import GENERATION_ENDPOINTS, Endpoint
+from fluxsmith.providers.base import BaseModelInfo
 
 PREFIX = "bfl/"
-CARRIED = frozenset({"text"})
-"""Capabilities that a `GenerationTask` has fields for; what the cloud can do beyond is not promised."""
+_BY_PATH = {endpoint.path: endpoint for endpoint in GENERATION_ENDPOINTS}
 
 
 @dataclass(frozen=True)
@@ -47,27 +45,28 @@ class Offer:
 
     Args:
         id: its name at BFL; here it is called `bfl/<id>`.
-        path: the endpoint that draws with it alone; None if there is none.
-        finetuned_path: the endpoint that draws with a finetune of it; None if there is none.
-        sides: the sizes it takes; None if it takes an aspect ratio instead.
-        steps, guidance: the values it takes; None if it has no such field.
+        alone: the endpoints that draw with it alone; the pictures to follow decide which of them does.
+        finetuned: the same with a finetune of it.
+        sides: the sizes it takes where an endpoint has fields for them.
     """
 
     id: str
     title: str
-    capabilities: frozenset[str]
-    native_side: int = 1024
-    path: str | None = None
-    finetuned_path: str | None = None
+    alone: tuple[Endpoint, ...] = ()
+    finetuned: tuple[Endpoint, ...] = ()
     sides: Sides | None = None
-    steps: tuple[int, int] | None = None
-    guidance: tuple[float, float] | None = None
+    native_side: int = 1024
     trainable: bool = False
 
     @property
     def name(self) -> str:
         """What it is called here."""
         return PREFIX + self.id
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What one or the other of its endpoints can do."""
+        return frozenset().union(*map(capabilities_of, (*self.alone, *self.finetuned)))
 
     def info(self, provider: str, *, trains: bool, training_hint: str) -> BaseModelInfo:
         """How it appears in lists.
@@ -83,31 +82,46 @@ class Offer:
             provider=provider,
             license="BFL's terms of service",
             native_side=self.native_side,
-            capabilities=self.capabilities & CARRIED,
+            capabilities=self.capabilities,
             trainable=self.trainable and trains,
-            drawable=self.path is not None,
-            keeps_loras=self.finetuned_path is not None,
+            drawable=bool(self.alone),
+            keeps_loras=bool(self.finetuned),
             training_hint="" if self.trainable and trains else training_hint,
         )
 
 
-_FLUX2 = Sides(64, 2048, 16, 4_000_000)
-_FLUX1 = Sides(256, 1440, 32, 1440 * 1440)
-_EDITS = frozenset({"text", "edit"})
-_PROMPTED = frozenset({"text", "image_prompt"})
+def capabilities_of(endpoint: Endpoint) -> frozenset[str]:
+    """What an endpoint draws from: words, unless it is there for a picture, and pictures in their uses."""
+    words = frozenset[str]() if endpoint.needs else frozenset({"text"})
+    return words | frozenset(endpoint.picture_fields.values())
+
+
+def _at(*paths: str) -> tuple[Endpoint, ...]:
+    return tuple(_BY_PATH[f"/v1/{path}"] for path in paths)
+
+
+def _offer(name: str, title: str, *more: str, finetuned: bool = False, sides: Sides | None = None) -> Offer:
+    """A model that draws at the endpoint of its name, and at `more`."""
+    return Offer(
+        name, f"{title} (BFL)", _at(name, *more), _at(f"{name}-finetuned") if finetuned else (), sides
+    )
 
 
 def _klein(variant: str, title: str, *, alone: bool = False) -> Offer:
-    path = f"/v1/flux-2-klein-{variant}"
+    """A variant of FLUX.2 [klein]; some draw only with a finetune."""
+    name = f"flux-2-klein-{variant}"
     return Offer(
-        f"flux-2-klein-{variant}",
+        name,
         f"FLUX.2 [klein] {title} (BFL)",
-        _EDITS,
-        path=path if alone else None,
-        finetuned_path=f"{path}-finetuned",
-        sides=_FLUX2,
+        _at(name) if alone else (),
+        _at(f"{name}-finetuned"),
+        _FLUX2,
     )
 
+
+_FLUX2 = Sides(64, 2048, 16, 4_000_000)
+_FLUX1 = Sides(256, 1440, 32, 1440 * 1440)
+_TOOLS = ("flux-pro-1.0-fill", "flux-pro-1.0-canny", "flux-pro-1.0-depth")
 
 OFFERS: tuple[Offer, ...] = (
     _klein("4b", "4B", alone=True),
@@ -116,44 +130,22 @@ OFFERS: tuple[Offer, ...] = (
     _klein("9b-kv-bf16", "9B KV bf16"),
     _klein("base-4b", "Base 4B"),
     _klein("base-9b", "Base 9B"),
-    Offer("flux-2-pro", "FLUX.2 [pro] (BFL)", _EDITS, path="/v1/flux-2-pro", sides=_FLUX2),
-    Offer("flux-2-max", "FLUX.2 [max] (BFL)", _EDITS, path="/v1/flux-2-max", sides=_FLUX2),
-    Offer(
-        "flux-2-flex",
-        "FLUX.2 [flex] (BFL)",
-        _EDITS,
-        path="/v1/flux-2-flex",
-        sides=_FLUX2,
-        steps=(1, 50),
-        guidance=(1.5, 10),
-    ),
-    Offer("flux-kontext-pro", "FLUX.1 Kontext [pro] (BFL)", _EDITS, path="/v1/flux-kontext-pro"),
-    Offer("flux-kontext-max", "FLUX.1 Kontext [max] (BFL)", _EDITS, path="/v1/flux-kontext-max"),
-    Offer("flux-pro-1.1", "FLUX 1.1 [pro] (BFL)", _PROMPTED, path="/v1/flux-pro-1.1", sides=_FLUX1),
-    Offer(
-        "flux-pro-1.1-ultra",
-        "FLUX 1.1 [pro] Ultra (BFL)",
-        _PROMPTED,
-        path="/v1/flux-pro-1.1-ultra",
-        finetuned_path="/v1/flux-pro-1.1-ultra-finetuned",
-    ),
-    Offer(
-        "flux-dev",
-        "FLUX.1 [dev] (BFL)",
-        _PROMPTED,
-        path="/v1/flux-dev",
-        sides=_FLUX1,
-        steps=(1, 50),
-        guidance=(1.5, 5),
-    ),
+    _offer("flux-2-pro", "FLUX.2 [pro]", sides=_FLUX2),
+    _offer("flux-2-max", "FLUX.2 [max]", sides=_FLUX2),
+    _offer("flux-2-flex", "FLUX.2 [flex]", sides=_FLUX2),
+    _offer("flux-kontext-pro", "FLUX.1 Kontext [pro]"),
+    _offer("flux-kontext-max", "FLUX.1 Kontext [max]"),
+    _offer("flux-pro-1.0-fill", "FLUX.1 Fill [pro]", "flux-pro-1.0-expand"),
+    _offer("flux-pro-1.0-canny", "FLUX.1 Canny [pro]"),
+    _offer("flux-pro-1.0-depth", "FLUX.1 Depth [pro]"),
+    _offer("flux-pro-1.1", "FLUX 1.1 [pro]", sides=_FLUX1),
+    _offer("flux-pro-1.1-ultra", "FLUX 1.1 [pro] Ultra", finetuned=True),
+    _offer("flux-dev", "FLUX.1 [dev]", sides=_FLUX1),
     Offer(
         "flux-pro",
         "FLUX.1 [pro] (BFL, or another fluxsmith)",
-        _PROMPTED,
-        finetuned_path="/v1/flux-pro-finetuned",
+        finetuned=_at("flux-pro-finetuned", *(f"{tool}-finetuned" for tool in _TOOLS)),
         sides=_FLUX1,
-        steps=(1, 50),
-        guidance=(1.5, 5),
         trainable=True,
     ),
 )
@@ -162,76 +154,3 @@ OFFERS: tuple[Offer, ...] = (
 def find_offer(name: str) -> Offer | None:
     """The offer that is called so here."""
     return next((offer for offer in OFFERS if offer.name == name), None)
-
-
-def endpoint(offer: Offer, task: GenerationTask) -> str:
-    """Where to send a request.
-
-    Raises:
-        UnsupportedError: the model does not draw with a finetune, or only with one.
-    """
-    path = offer.path if task.remote_lora is None else offer.finetuned_path
-    if path is not None:
-        return path
-    if task.remote_lora is None:
-        raise UnsupportedError(
-            "finetune-needed",
-            f"'{offer.name}' draws only with a finetune.",
-            hint="Choose a finetune of it: `fluxsmith models link` names one that BFL keeps.",
-            field="model",
-        )
-    raise UnsupportedError(
-        "finetune-unsupported",
-        f"'{offer.name}' does not draw with finetunes.",
-        hint="FLUX.2 [klein] does; link the finetune to the base that it was trained on.",
-        field="model",
-    )
-
-
-def request_body(offer: Offer, task: GenerationTask, part: int) -> dict[str, Any]:
-    """The request for one picture: number `part` of the task.
-
-    Raises:
-        UnsupportedError: steps or guidance are outside what the model takes.
-    """
-    body: dict[str, Any] = {"prompt": task.prompt, "seed": task.seed + part, "output_format": "png"}
-    if offer.sides is not None:
-        body["width"], body["height"] = offer.sides.fit(task.width, task.height)
-    else:
-        body["aspect_ratio"] = _aspect(task.width, task.height)
-    if offer.steps is not None and task.steps is not None:
-        body["steps"] = _within("steps", task.steps, offer.steps, offer)
-    if offer.guidance is not None and task.guidance is not None:
-        body["guidance"] = _within("guidance", task.guidance, offer.guidance, offer)
-    if task.remote_lora is not None:
-        body |= {"finetune_id": task.remote_lora.id, "finetune_strength": task.remote_lora.strength}
-    return body
-
-
-def tell_what_is_left_out(offer: Offer, task: GenerationTask, report: Reporter) -> None:
-    """Say which wishes the model has no field for."""
-    wishes = {"steps": (task.steps, offer.steps), "guidance": (task.guidance, offer.guidance)}
-    for wish, (wanted, taken) in wishes.items():
-        if wanted is not None and taken is None:
-            report.message(f"{offer.title} takes no {wish}; it was left out.")
-
-
-def _within(wish: str, value: float, limits: tuple[float, float], offer: Offer) -> float:
-    if limits[0] <= value <= limits[1]:
-        return value
-    raise UnsupportedError(
-        f"{wish}-unsupported",
-        f"{offer.title} takes {wish} from {limits[0]:g} to {limits[1]:g}, not {value:g}.",
-        hint=f"Leave {wish} empty for the model's own.",
-        field=wish,
-    )
-
-
-def _aspect(width: int, height: int) -> str:
-    """The ratio in small whole numbers, between 21:9 and 9:21 as BFL takes it."""
-    ratio = min(max(width / height, 9 / 21), 21 / 9)
-    pairs = [
-        (wide, high) for wide in range(1, 22) for high in range(1, 22) if 9 / 21 <= wide / high <= 21 / 9
-    ]
-    wide, high = min(pairs, key=lambda pair: (abs(pair[0] / pair[1] - ratio), pair[0]))
-    return f"{wide}:{high}"

@@ -60,7 +60,11 @@ class FollowFold:
         able = [(words, role) for role, words in USES.items() if role in capabilities]
         if not able:
             return {self.fold: gr.Accordion(visible=False), self.picture: None, self.mask: None}
-        return {self.fold: gr.Accordion(visible=True), self.use: gr.Radio(choices=able, value=able[0][1])}
+        needed = {} if "text" in capabilities else {"open": True}
+        return {
+            self.fold: gr.Accordion(visible=True, **needed),
+            self.use: gr.Radio(choices=able, value=able[0][1]),
+        }
 
     def for_use(self, use: str | None) -> Updates:
         """Show the mask to a fill, and the strength to an image prompt."""

@@ -13,7 +13,7 @@ from typing import Any
 from fluxsmith.container import ServiceContainer
 from fluxsmith.contract.aspect import size_of
 from fluxsmith.contract.base import Notified
-from fluxsmith.contract.endpoints import PICTURE_FIELDS, Endpoint
+from fluxsmith.contract.endpoints import Endpoint
 from fluxsmith.contract.inputs import FinetuneInputs
 from fluxsmith.core.actor import Actor
 from fluxsmith.core.archives import read_base64
@@ -154,7 +154,7 @@ def _pictures(endpoint: Endpoint, given: Mapping[str, Any]) -> Iterator[dict[str
     A control that is ready takes the place of the one that it would be made from.
     """
     ready = given.get("preprocessed_image")
-    for field, capability in {**PICTURE_FIELDS, **endpoint.needs}.items():
+    for field, capability in endpoint.picture_fields.items():
         data = given.get(field)
         if not data or (field == "control_image" and ready):
             continue

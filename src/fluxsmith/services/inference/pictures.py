@@ -14,6 +14,7 @@ from fluxsmith.services.inference.schema import (
     MAX_PIXELS,
     MAX_SIDE,
     MIN_SIDE,
+    ExpandMargins,
     GenerationRequest,
     InputPicture,
     PictureRole,
@@ -31,6 +32,7 @@ class _Read:
     role: PictureRole
     png: bytes
     preprocessed: bool = False
+    margins: ExpandMargins | None = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,15 @@ class Intake:
         kept = []
         for number, picture in enumerate(self.pictures):
             key = f"{folder_of(generation_id)}/{number}-{picture.role}.png"
-            storage.put(key, picture.png)
-            kept.append(UsedPicture(role=picture.role, storage_key=key, preprocessed=picture.preprocessed))
+            kept.append(
+                UsedPicture(
+                    role=picture.role,
+                    storage_key=key,
+                    preprocessed=picture.preprocessed,
+                    sha256=storage.put(key, picture.png).sha256,
+                    margins=picture.margins,
+                )
+            )
         return kept
 
 
@@ -98,7 +107,7 @@ def _fill(
     _check_size(size)
     if request.expand is not None:
         wide, mask = expanded(picture.png, margins)
-        return [_Read("fill", wide), _Read("mask", mask)], size
+        return [_Read("fill", wide, margins=request.expand), _Read("mask", mask)], size
     given = read_mask(*masks[0], width, height) if masks else alpha_mask(data, name, width, height)
     if given is None:
         raise ValidationError(

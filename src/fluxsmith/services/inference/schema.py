@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -184,13 +185,18 @@ class GenerationRequest(BaseModel):
 
 
 class UsedPicture(BaseModel):
-    """A picture that a drawing followed, as it was kept."""
+    """A picture that a drawing followed, as it was kept.
+
+    `sha256` is of its file, unknown where an earlier version kept it; `margins` are what it was expanded by.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     role: PictureRole
     storage_key: str
     preprocessed: bool = False
+    sha256: str | None = None
+    margins: ExpandMargins | None = None
 
 
 _NOT_OF_THE_PICTURE = frozenset({"output_format", "safety_tolerance", "anew"})
@@ -201,6 +207,14 @@ def asks_the_same(one: GenerationRequest, other: GenerationRequest) -> bool:
     return one.model_dump(exclude=set(_NOT_OF_THE_PICTURE)) == other.model_dump(
         exclude=set(_NOT_OF_THE_PICTURE)
     )
+
+
+def follow_the_same(ones: Sequence[UsedPicture], others: Sequence[UsedPicture]) -> bool:
+    """Whether two requests follow the same pictures in the same uses and order, by the files' content."""
+    if not all(picture.sha256 for picture in ones):
+        return False
+    shown = [[one.model_dump(exclude={"storage_key"}) for one in each] for each in (ones, others)]
+    return shown[0] == shown[1]
 
 
 class Output(BaseModel):

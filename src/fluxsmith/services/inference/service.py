@@ -11,6 +11,7 @@ from typing import Protocol
 
 from fluxsmith.core.actor import Actor
 from fluxsmith.core.database import Database
+from fluxsmith.core.fill_pictures import Margins
 from fluxsmith.core.jobs import Companion, Job, JobContext, JobQueue
 from fluxsmith.core.moderation import SafetyChecker
 from fluxsmith.core.outbound import Outbound
@@ -40,6 +41,7 @@ from fluxsmith.services.inference.schema import (
     Output,
     UsedPicture,
     asks_the_same,
+    follow_the_same,
 )
 from fluxsmith.services.inference.upsampling import upsample
 
@@ -138,6 +140,14 @@ class InferenceService:
         return self._outbound.get(url, field="pictures", most_bytes=MOST_BYTES)
 
     def _refuse_lacking(self, base: BaseModelInfo, request: GenerationRequest) -> None:
+        if not request.pictures and "text" not in base.capabilities:
+            uses = ", ".join(sorted(base.capabilities))
+            raise UnsupportedError(
+                "picture-needed",
+                f"The model '{base.title}' draws only after a picture ({uses}).",
+                hint="Give it a picture to follow.",
+                field="pictures",
+            )
         for picture in request.pictures:
             capability = "fill" if picture.role == "mask" else picture.role
             if capability not in base.capabilities:
@@ -242,12 +252,14 @@ class InferenceService:
 
     def _drawn_before(self, row: GenerationRow, request: GenerationRequest) -> Sequence[Output]:
         """Copies of what a paid provider drew before from the same request; empty if it must be asked."""
-        if request.anew or row.pictures or not self._providers.get(row.provider).remote:
+        if request.anew or not self._providers.get(row.provider).remote:
             return []
+        followed = _used(row)
         with self._db.reading() as session:
             candidates = repository.done_with_seed(session, row, _seed(request))
         for earlier in candidates:
-            if not asks_the_same(request, GenerationRequest.model_validate(earlier.request)):
+            same = asks_the_same(request, GenerationRequest.model_validate(earlier.request))
+            if not same or not follow_the_same(followed, _used(earlier)):
                 continue
             outputs = [Output.model_validate(output) for output in earlier.outputs]
             if len(outputs) == request.count and all(
@@ -304,8 +316,7 @@ class InferenceService:
         )
 
     def _followed(self, row: GenerationRow, request: GenerationRequest) -> Followed:
-        used = [UsedPicture.model_validate(picture) for picture in row.pictures]
-        paths = [(one, self._storage.local_path(one.storage_key)) for one in used]
+        paths = [(one, self._storage.local_path(one.storage_key)) for one in _used(row)]
         controls = [
             Control(
                 one.role,
@@ -318,12 +329,15 @@ class InferenceService:
             if one.role == "canny" or one.role == "depth"
         ]
         whole = {one.role: path for one, path in paths}
+        margins = [Margins(**one.margins.model_dump()) for one, _ in paths if one.margins is not None]
         return Followed(
             references=tuple(path for one, path in paths if one.role == "edit"),
             image_prompts=tuple(path for one, path in paths if one.role == "image_prompt"),
             image_prompt_strength=request.image_prompt_strength,
             control=controls[0] if controls else None,
-            fill=Fill(whole["fill"], whole["mask"]) if "fill" in whole else None,
+            fill=Fill(whole["fill"], whole["mask"], margins[0] if margins else None)
+            if "fill" in whole
+            else None,
         )
 
     def _place(self, owner_id: str, request: GenerationRequest) -> LoraPlace:
@@ -367,13 +381,17 @@ def _seed(request: GenerationRequest) -> int:
     return request.seed
 
 
+def _used(row: GenerationRow) -> tuple[UsedPicture, ...]:
+    return tuple(UsedPicture.model_validate(picture) for picture in row.pictures)
+
+
 def _generation(row: GenerationRow, job: Job) -> Generation:
     request = GenerationRequest.model_validate(row.request)
     return Generation(
         id=row.id,
         seed=_seed(request),
         outputs=tuple(Output.model_validate(output) for output in row.outputs),
-        pictures=tuple(UsedPicture.model_validate(picture) for picture in row.pictures),
+        pictures=_used(row),
         created_at=row.created_at,
         job=job,
         **request.model_dump(exclude={"seed", "pictures", "expand", "safety_tolerance", "size_from_picture"}),
