@@ -175,6 +175,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--clients", type=int, default=50, help="clients at once")
     parser.add_argument("--rounds", type=int, default=20, help="requests of each kind by a client, mixed")
-    parser.add_argument("--turns", type=int, default=6, help="turns of each kind by itself, three requests each")
+    parser.add_argument("--turns", type=int, default=6, help="turns of three requests, each kind by itself")
     parser.add_argument("--tasks", type=int, default=6, help="tasks of a client with the null engine")
     main(parser.parse_args())
