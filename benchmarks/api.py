@@ -3,14 +3,14 @@
 Two servers, each really started:
 
 - `fluxsmith serve` with nano, while a finetune trains there and the submitted pictures are drawn. Fifty
-  clients (a process of their own, see `api_clients`) keep one request each on the way. The peer is
-  `/healthz` of the same process, which does nothing: no service, no database. Measured in two ways: all
-  kinds mixed, so that each meets the same load, and each kind by itself in turns, where fifty submits
-  wait for one another. The second is harder: it compares what the requests cost.
+  clients (a process of their own, see `api_clients`) submit and poll. The peer is `/healthz` of the same
+  process, which does nothing: no service, no database. Measured in two ways: paced, where each client
+  sends the three kinds in turn, a request every half second, so that all meet the same load; and at once,
+  in turns of one kind, where fifty requests are always on the way and wait for one another.
 - the same with an engine that draws nothing (see `null_engine`), and no training: tasks per second from
   submit to the fetched picture.
 
-    python -m benchmarks.api [--clients 50] [--rounds 30] [--turns 10] [--tasks 6]
+    python -m benchmarks.api [--clients 50] [--rounds 15] [--turns 3] [--tasks 6]
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def beside_training(args: argparse.Namespace, folder: Path) -> tuple[list[Row], 
         training = start_training(address)
         psutil.cpu_percent()
         first, began = training.step(), time.monotonic()
-        mixed = clients(address, "mixed", args.clients, args.rounds)
+        paced = clients(address, "paced", args.clients, args.rounds)
         apart = clients(address, "apart", args.clients, args.turns)
         busy_percent = psutil.cpu_percent()
         rate = (training.step() - first) / (time.monotonic() - began)
@@ -125,15 +125,15 @@ def beside_training(args: argparse.Namespace, folder: Path) -> tuple[list[Row], 
             more_is_better=False,
             at_least=1 / MOST_TIMES,
         )
-        for how, seen in (("all kinds mixed", mixed), ("each kind by itself", apart))
+        for how, seen in (("paced", paced), ("at once", apart))
         for kind in ("submit", "poll")
     ]
     rows.append(
-        measured("requests refused meanwhile", float(mixed.refused + apart.refused), "requests", at_most=0)
+        measured("requests refused meanwhile", float(paced.refused + apart.refused), "requests", at_most=0)
     )
     rows.append(measured("training meanwhile", rate, "steps/s"))
     rows.append(measured("processors busy meanwhile", busy_percent, "%"))
-    return rows, {"mixed": mixed.summary(), "apart": apart.summary()}
+    return rows, {"paced": paced.summary(), "at once": apart.summary()}
 
 
 def null_tasks(args: argparse.Namespace, folder: Path) -> tuple[list[Row], dict[str, Any]]:
@@ -174,7 +174,7 @@ def _json(response: httpx.Response) -> Any:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--clients", type=int, default=50, help="clients at once")
-    parser.add_argument("--rounds", type=int, default=20, help="requests of each kind by a client, mixed")
-    parser.add_argument("--turns", type=int, default=6, help="turns of three requests, each kind by itself")
+    parser.add_argument("--rounds", type=int, default=15, help="paced requests of each kind by a client")
+    parser.add_argument("--turns", type=int, default=3, help="turns of three requests of each kind, at once")
     parser.add_argument("--tasks", type=int, default=6, help="tasks of a client with the null engine")
     main(parser.parse_args())

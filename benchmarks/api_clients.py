@@ -3,7 +3,7 @@
 A client library takes longer for a request than the server does, and would be measured with it; here a
 request is one write and one read of a kept connection. Prints what it saw as JSON.
 
-    python benchmarks/api_clients.py ADDRESS mixed|apart|tasks CLIENTS ROUNDS
+    python benchmarks/api_clients.py ADDRESS paced|apart|tasks CLIENTS ROUNDS
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 BODY = json.dumps({"prompt": "a red apple", "width": 256, "height": 256}).encode()
 KINDS = ("nothing", "submit", "poll")
-POLL_S = 0.2  # between two polls for one task
+PACE_S = 0.5  # between two requests of a client, as in BFL's examples
 FRESH_S = 2.0  # the server closes a connection on which nothing came for five seconds
 Samples = dict[str, list[float]]
 
@@ -63,7 +63,7 @@ class Client:
         """Submit, poll until the picture is there, fetch it."""
         await self.ask("submit")
         while (answer := await self.ask("poll"))["status"] == "Pending":
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(PACE_S)
         path = urlsplit(answer["result"]["sample"]).path
         status, picture = await self.request("GET", path)
         self.refused += status != 200 or not picture.startswith(b"\xff\xd8")
@@ -86,12 +86,15 @@ class Client:
             self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
 
 
-async def mixed(clients: list[Client], rounds: int) -> None:
-    """Each client sends all kinds in turn, without a pause; at any time about as many of each are sent."""
+async def paced(clients: list[Client], rounds: int) -> None:
+    """Each client sends the kinds in turn, a request every half second; the clients began one by one."""
 
     async def ask(number: int, client: Client) -> None:
+        await asyncio.sleep(PACE_S * number / len(clients))
         for turn in range(rounds * len(KINDS)):
+            began = time.perf_counter()
             await client.ask(KINDS[(number + turn) % len(KINDS)])
+            await asyncio.sleep(max(0.0, began + PACE_S - time.perf_counter()))
 
     await _all(ask(number, client) for number, client in enumerate(clients))
 
@@ -123,7 +126,7 @@ async def _all(coroutines: Any) -> None:
 
 
 WAYS: dict[str, Callable[[list[Client], int], Coroutine[Any, Any, None]]] = {
-    "mixed": mixed,
+    "paced": paced,
     "apart": apart,
     "tasks": tasks,
 }
