@@ -12,7 +12,7 @@ RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint browser demo chaos test-clients test-fuzz bench-engine nano nano-eval lock build clean
+.PHONY: help run test lint browser demo chaos test-clients test-fuzz bench-engine bench-api nano nano-eval lock build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read name words; do \
@@ -49,6 +49,9 @@ test-fuzz: $(DEV) ## ten thousand requests by Schemathesis: no fault of the serv
 
 bench-engine: $(DEV) ## our training against diffusers' script, in the same run
 	$(BIN)/python -m benchmarks.engine
+
+bench-api: $(DEV) ## submits and polls of fifty clients while a training runs; tasks per second
+	$(BIN)/python -m benchmarks.api
 
 NANO_FRACTION ?= 1
 NANO_WORK ?= recipes/nano/work

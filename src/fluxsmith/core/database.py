@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +46,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.path = Path(self.url.database) if self.is_sqlite and self.url.database else None
         self.engine = _create_engine(self.url, self.path)
+        self._turn = threading.Lock()
         self._readers = self.engine.execution_options(**{_BEGIN: "BEGIN DEFERRED"})
 
     @contextlib.contextmanager
@@ -52,12 +54,17 @@ class Database:
         """One transaction that may write: commits on success, rolls back on any error.
 
         On SQLite it holds the write lock from its start, so that what it read is still true when it
-        writes; keep it short.
+        writes; keep it short, and never open a second one inside.
 
         Raises:
             StorageError: the disk is full, or the file is locked, read-only or damaged.
         """
-        with self._translated(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with (
+            self._translated(),
+            self._in_turn(),
+            Session(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     @contextlib.contextmanager
@@ -119,6 +126,23 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Let the threads of this process write to SQLite one after the other.
+
+        SQLite lets whoever finds it locked sleep and look again, so that among many some wait for seconds.
+        Who waits here too long goes on, and hears from SQLite what is the matter.
+        """
+        if not self.is_sqlite:
+            yield
+            return
+        held = self._turn.acquire(timeout=BUSY_TIMEOUT_MS / 1000)
+        try:
+            yield
+        finally:
+            if held:
+                self._turn.release()
 
     def _prepare_file(self, path: Path) -> None:
         try:

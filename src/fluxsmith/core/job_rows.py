@@ -205,7 +205,7 @@ def find(session: Session, job_ids: Sequence[str]) -> dict[str, Job]:
     for start in range(0, len(job_ids), 500):  # databases limit the values in one statement
         chunk = job_ids[start : start + 500]
         for row in session.scalars(select(JobRow).where(JobRow.id.in_(chunk))):
-            found[row.id] = _job(row)
+            found[row.id] = job_of(row)
     return found
 
 
@@ -226,7 +226,8 @@ def _attempts_since_progress(session: Session, job_id: str) -> int:
     return session.scalar(select(func.count()).select_from(EventRow).where(own, EventRow.seq > got_on)) or 0
 
 
-def _job(row: JobRow) -> Job:
+def job_of(row: JobRow) -> Job:
+    """The job that a row tells of."""
     error = None
     if row.error_code is not None:
         error = JobError(code=row.error_code, message=row.error_message or "", hint=row.error_hint or "")

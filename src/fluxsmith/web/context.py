@@ -1,4 +1,8 @@
-"""What routes ask for: the services, who asks, and under which address the client reached us."""
+"""What routes ask for: the services, who asks, and under which address the client reached us.
+
+They are coroutines because they wait for nothing: FastAPI would send each plain function to a thread of
+its own, and four such trips take longer than a poll's work.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +16,32 @@ from fluxsmith.core.actor import LOCAL_OWNER, Actor
 from fluxsmith.tasks.links import ResultLinks
 
 
-def services_of(request: Request) -> ServiceContainer:
+async def services_of(request: Request) -> ServiceContainer:
     """The container that the application was made with."""
-    return cast(ServiceContainer, request.app.state.container)
+    return _container(request)
 
 
-def actor_of(request: Request) -> Actor:
+async def actor_of(request: Request) -> Actor:
     """Who asks: on loopback there is one owner, whatever key is sent."""
     return LOCAL_OWNER
 
 
-def links_of(request: Request) -> ResultLinks:
+async def links_of(request: Request) -> ResultLinks:
     """The signer of links to results."""
     return cast(ResultLinks, request.app.state.links)
 
 
-def base_of(request: Request) -> str:
+async def base_of(request: Request) -> str:
     """The address under which the client reached us: the public one if it is set, else its own words.
 
     The `Host` header is checked before (`middleware.KnownHosts`).
     """
-    public = services_of(request).settings.public_url
+    public = _container(request).settings.public_url
     return public if public else str(request.base_url).rstrip("/")
+
+
+def _container(request: Request) -> ServiceContainer:
+    return cast(ServiceContainer, request.app.state.container)
 
 
 Services = Annotated[ServiceContainer, Depends(services_of)]

@@ -6,7 +6,7 @@ What BFL offers and this server lacks is refused in words here, never ignored. R
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,7 +65,7 @@ def submit_generation(
                 hint="my_finetunes lists the ids that can be used.",
                 field="finetune_id",
             )
-        _refuse_lacking(endpoint, body, model, services.models.list(actor))
+        _refuse_lacking(endpoint, body, model, lambda: services.models.list(actor))
         _refuse_empty(endpoint, body)
         generation = services.inference.generate(actor, request, webhook)
     _log.info("Accepted a task.", job_id=generation.id, user=actor.id, endpoint=endpoint.path)
@@ -205,12 +205,14 @@ def _size(endpoint: Endpoint, given: Mapping[str, Any]) -> tuple[int, int]:
     return given.get("width") or AUTOMATIC_SIDE_PX, given.get("height") or AUTOMATIC_SIDE_PX
 
 
-def _refuse_lacking(endpoint: Endpoint, body: Notified, model: Model, models: list[Model]) -> None:
+def _refuse_lacking(
+    endpoint: Endpoint, body: Notified, model: Model, models: Callable[[], list[Model]]
+) -> None:
     """Refuse fields that ask for a capability that the model lacks, naming models that have it."""
     for field, capability in endpoint.asked_of_model(body):
         if capability in model.capabilities:
             continue
-        able = [other.id for other in models if capability in other.capabilities]
+        able = [other.id for other in models() if capability in other.capabilities]
         raise UnsupportedError(
             "capability-missing",
             f"The model '{model.name}' cannot do what {field} asks for ({capability}).",

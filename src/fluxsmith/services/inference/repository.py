@@ -9,10 +9,14 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from fluxsmith.core.job_rows import job_of
+from fluxsmith.core.job_schema import Job
 from fluxsmith.core.tables import GenerationRow, JobRow
 from fluxsmith.services.inference.schema import GenerationRequest, UsedPicture
 
 MOST_CANDIDATES = 50  # whoever draws one seed with many prompts is served by the newest of them
+# In one statement, so that a job which tells to be done is never without its pictures.
+_WITH_JOBS = select(GenerationRow, JobRow).join(JobRow, JobRow.id == GenerationRow.id)
 
 
 def insert(
@@ -44,15 +48,20 @@ def find(session: Session, generation_id: str) -> GenerationRow | None:
     return session.get(GenerationRow, generation_id)
 
 
-def of_owner(session: Session, owner_id: str, limit: int) -> list[GenerationRow]:
-    """Generations of an owner that are not deleted, newest first."""
+def find_with_job(session: Session, generation_id: str) -> tuple[GenerationRow, Job] | None:
+    """The row of that id, deleted or not, and its job as it was at that moment."""
+    found = session.execute(_WITH_JOBS.where(GenerationRow.id == generation_id)).one_or_none()
+    return None if found is None else (found[0], job_of(found[1]))
+
+
+def of_owner(session: Session, owner_id: str, limit: int) -> list[tuple[GenerationRow, Job]]:
+    """Generations of an owner that are not deleted, newest first, and their jobs at that moment."""
     query = (
-        select(GenerationRow)
-        .where(GenerationRow.owner_id == owner_id, GenerationRow.deleted_at.is_(None))
+        _WITH_JOBS.where(GenerationRow.owner_id == owner_id, GenerationRow.deleted_at.is_(None))
         .order_by(GenerationRow.created_at.desc())
         .limit(limit)
     )
-    return list(session.scalars(query))
+    return [(row, job_of(job)) for row, job in session.execute(query)]
 
 
 def done_with_seed(session: Session, like: GenerationRow, seed: int) -> list[GenerationRow]:

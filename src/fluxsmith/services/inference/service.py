@@ -165,20 +165,18 @@ class InferenceService:
         Raises:
             NotFoundError: there is none, it is not the actor's, or it was deleted.
         """
-        # The job first: what it tells to be done is in the row that is read after it.
-        job = self._jobs.get_many([generation_id]).get(generation_id)
         with self._db.reading() as session:
-            row = self._owned(repository.find(session, generation_id), actor, generation_id)
-        return _generation(row, job or self._jobs.get(row.id))
+            found = repository.find_with_job(session, generation_id)
+        if found is None:
+            raise _not_found(generation_id)
+        row, job = found
+        return _generation(self._owned(row, actor, generation_id), job)
 
     def list(self, actor: Actor, limit: int = 100) -> list[Generation]:
         """The actor's generations, newest first."""
         with self._db.reading() as session:
-            ids = [row.id for row in repository.of_owner(session, actor.id, limit)]
-        jobs = self._jobs.get_many(ids)
-        with self._db.reading() as session:  # again: what a job tells to be done is in its row by now
-            rows = repository.of_owner(session, actor.id, limit)
-        return [_generation(row, jobs[row.id]) for row in rows if row.id in jobs]
+            found = repository.of_owner(session, actor.id, limit)
+        return [_generation(row, job) for row, job in found]
 
     def cancel(self, actor: Actor, generation_id: str) -> Generation:
         """Ask a generation to stop; one that has ended stays as it is.
@@ -371,8 +369,12 @@ class InferenceService:
 
     def _owned(self, row: GenerationRow | None, actor: Actor, generation_id: str) -> GenerationRow:
         if row is None or row.owner_id != actor.id or row.deleted_at is not None:
-            raise NotFoundError("generation-not-found", f"There is no generation '{generation_id}'.")
+            raise _not_found(generation_id)
         return row
+
+
+def _not_found(generation_id: str) -> NotFoundError:
+    return NotFoundError("generation-not-found", f"There is no generation '{generation_id}'.")
 
 
 def _seed(request: GenerationRequest) -> int:
