@@ -2,7 +2,7 @@
 // Key, authority and proxy come from the environment; the host is the client's own https://api.bfl.ai.
 import { readFileSync } from 'node:fs';
 import { BflAPI } from 'bfl-api';
-import { downloadImage, fileToBase64, imageToBase64, setLogLevel } from 'bfl-api/utils';
+import { downloadImage, fileToBase64, imageToBase64, pause, setLogLevel } from 'bfl-api/utils';
 
 const [, , finetune, imagePath, maskPath, outPath] = process.argv;
 setLogLevel('error');
@@ -63,7 +63,13 @@ const started = await api.generateFluxDev(small);
 await report('without its URL', () => drawn({ id: started.id }));
 await report('status', async () => ({ status: (await api.getResult(started.id)).status }));
 const moderated = await api.generateFluxDev({ ...small, prompt: 'gore' });
-await report('moderated', async () => ({ status: (await api.getResult(moderated.id)).status })); // waiting would not end
+await report('moderated', async () => {
+  for (;;) { // its own waiting goes on through this end
+    const { status } = await api.getResult(moderated.id, moderated.polling_url);
+    if (status !== 'Pending') return { status };
+    await pause(0.2);
+  }
+});
 await report('unknown task', async () => ({ status: (await api.getResult('no-such-task')).status }));
 await report('finetunes', () => api.getMyFinetunes());
 await report('credits', () => api.getUserCredits());

@@ -69,7 +69,7 @@ def test_bfl_api_as_a_library_and_as_a_command(serve_as_bfl: ServeAsBfl, tmp_pat
 
 def _finetuned(url: str) -> str:
     client = BflClient(url)
-    task = client.finetune(good_zip(), "for bfl-api", mode="style", iterations=100)
+    task = client.finetune(good_zip(), "for bfl-api", mode="style", iterations=100, priority="speed")
     finetune = str(task["finetune_id"])
     assert client.follow(f"{url}/v1/get_result?id={finetune}")[-1]["status"] == "Ready"
     return finetune
