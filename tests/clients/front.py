@@ -28,12 +28,10 @@ class Front:
 
     Attributes:
         environment: the variables by which a client finds it, whatever library it speaks HTTP with.
-        passed: method and path of each request that was handed on.
         refused: names that a client asked for and that are not the front's.
     """
 
     environment: dict[str, str]
-    passed: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
 
 
@@ -112,7 +110,6 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
         self._hand_on()
 
     def _hand_on(self) -> None:
-        self.setting.front.passed.append(f"{self.command} {urlsplit(self.path).path}")
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP}
         server = http.client.HTTPConnection(self.setting.server, timeout=PATIENCE_S)
