@@ -109,7 +109,7 @@ class FinetunePage(BaseUI):
         self.on(blocks.load, self.on_load, None, self.view_error, [*view, self.pictures, self.base])
         watch = [self.opened, self.watched]
         self.on(self.timer.tick, self.on_tick, watch, self.view_error, view)
-        self.on(
+        uploaded = self.on(
             self.drop.upload,
             self.on_upload,
             [self.drop, self.name, *words],
@@ -117,12 +117,12 @@ class FinetunePage(BaseUI):
             shown,
             refused={self.drop: None},
         )
-        click = [self.dataset_id, self.base, self.name, *words]
-        chosen = [*shown, self.trigger, self.advice]
-        self.on(self.pictures.click, self.on_pictures, click, self.picture_error, chosen)
+        click = [self.dataset_id, self.name, *words]
+        chosen = [*shown, self.trigger]
+        picked = self.on(self.pictures.click, self.on_pictures, click, self.picture_error, chosen)
         self.on(self.pictures.input, self.on_caption, [self.dataset_id], self.picture_error, [])
-        for changed in (self.dataset_id.change, self.base.change):
-            self.on(changed, self.on_set, [self.dataset_id, self.base], self.picture_error, [self.advice])
+        for changed in (uploaded.then, picked.then, self.base.change):
+            self.on(changed, self.on_set, [self.dataset_id, self.base], self.advice, [])
         for changed in (self.trigger.blur, self.mode.change, self.captioning.change):
             self.on(changed, self.on_words, [self.dataset_id, *words], self.picture_error, [self.pictures])
         priced = [self.base, self.parameters["steps"]]
@@ -175,7 +175,6 @@ class FinetunePage(BaseUI):
     def on_pictures(
         self,
         dataset_id: str | None,
-        base: str,
         name: str,
         trigger: str,
         mode: str,
@@ -187,14 +186,10 @@ class FinetunePage(BaseUI):
         act, image_id = data.get("act"), data.get("image", "")
         if act == "leave-out":
             dataset = self.container.datasets.leave_out(self.actor(), dataset_id or "", image_id)
-            grid = _grid(dataset, trigger, mode, captioning, left_out=image_id)
-            return {self.pictures: grid, **self.on_set(dataset_id, base)}
+            return {self.pictures: _grid(dataset, trigger, mode, captioning, left_out=image_id)}
         if act == "bring-back":
             dataset = self.container.datasets.bring_back(self.actor(), dataset_id or "", image_id)
-            return {
-                self.pictures: _grid(dataset, trigger, mode, captioning),
-                **self.on_set(dataset_id, base),
-            }
+            return {self.pictures: _grid(dataset, trigger, mode, captioning)}
         if act == "sample":
             sample = self.container.datasets.sample(self.actor())
             return {
