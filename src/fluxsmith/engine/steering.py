@@ -16,10 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-MOVES = 2
-"""Moves after each step; more follow closer and cost as much again."""
-STRIDE = 0.1
-"""Length of a move, in standard deviations of latents."""
+STRIDE = 0.2
+"""Length of the move after a step, in standard deviations of latents."""
 QUIET_BELOW = 0.2
 """Noise level from which on the model is left alone, so that it tidies up what the moves have left."""
 
@@ -63,20 +61,17 @@ class Steering:
     @torch.enable_grad()
     def _moved(self, clean: Tensor, sigma: float) -> Tensor:
         wanted, blur_px = self._wanted, max(0.8, 3 * sigma)
-        moved = clean.detach()
-        for _ in range(MOVES):
-            moved = moved.requires_grad_(True)
-            shown = self._decode(moved).float()
-            found, there = (
-                (_blurred(_slopes(shown), blur_px), _blurred(wanted.values.to(shown), blur_px))
-                if wanted.kind == "canny"
-                else (_blurred(_apart(shown), _BULGE_PX), wanted.values.to(shown))
-            )
-            unlike = 1 - functional.cosine_similarity(found.flatten(1), there.flatten(1)).mean()
-            (slope,) = torch.autograd.grad(unlike, moved)
-            length = slope.square().mean().sqrt().clamp(min=1e-12)
-            moved = (moved - STRIDE * slope / length).detach()
-        return moved
+        clean = clean.detach().requires_grad_(True)
+        shown = self._decode(clean).float()
+        found, there = (
+            (_blurred(_slopes(shown), blur_px), _blurred(wanted.values.to(shown), blur_px))
+            if wanted.kind == "canny"
+            else (_blurred(_apart(shown), _BULGE_PX), wanted.values.to(shown))
+        )
+        unlike = 1 - functional.cosine_similarity(found.flatten(1), there.flatten(1)).mean()
+        (slope,) = torch.autograd.grad(unlike, clean)
+        length = slope.square().mean().sqrt().clamp(min=1e-12)
+        return (clean - STRIDE * slope / length).detach()
 
 
 def _slopes(pixels: Tensor) -> Tensor:
