@@ -12,10 +12,9 @@ import io
 import sys
 from pathlib import Path
 
-import uvicorn
 from PIL import Image
 
-from fluxsmith.cli.serve import listen
+from fluxsmith.cli.serve import listen, run_server
 from fluxsmith.config.settings import Settings
 from fluxsmith.container import ServiceContainer
 from fluxsmith.core.logging import configure_logging
@@ -31,7 +30,6 @@ from fluxsmith.providers.base import (
     TrainingReporter,
 )
 from fluxsmith.providers.registry import ProviderRegistry
-from fluxsmith.web.app import create_app
 from fluxsmith.worker.runtime import run_worker
 from fluxsmith.worker.supervisor import Supervisor
 
@@ -85,18 +83,8 @@ def _container() -> ServiceContainer:
 
 def _serve() -> None:
     container = _container()
-    supervisor = Supervisor(container.settings, WORKER)
-    try:
-        with listen(container.settings) as listener:
-            container.db.check()
-            supervisor.start()
-            config = uvicorn.Config(create_app(container), log_config=None, access_log=False)
-            uvicorn.Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:
-        pass  # uvicorn has ended in order, and raises the signal again
-    finally:
-        supervisor.stop()
-        container.close()
+    with listen(container.settings) as listener:
+        run_server(container, Supervisor(container.settings, WORKER), listener)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from fluxsmith.samples import SAMPLE_TRIGGER_WORD, sample_files
 from tests.api.client import BflClient
 from tests.api.nearness import mean_distance
 from tests.broken import zip_of
-from tests.harness import Server
 
 SEEDS = range(4)
 ITERATIONS = 120
@@ -24,16 +22,6 @@ NANO = Path(fluxsmith.__file__).parent / "models" / "nano"
 pytestmark = pytest.mark.skipif(
     not (NANO / "model_index.json").exists(), reason="the shipped weights are not in this checkout"
 )
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[BflClient]:
-    """A client of a server that draws with the shipped model."""
-    server = Server(tmp_path_factory.mktemp("nano"), models_dir, {"FLUXSMITH_MODEL": "nano"}).start()
-    client = BflClient(server.wait_ready().url)
-    yield client
-    client.close()
-    server.stop()
 
 
 @pytest.fixture(scope="module")

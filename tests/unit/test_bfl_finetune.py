@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +39,6 @@ def fake(fake: FakeBfl) -> FakeBfl:
     fake.script(DETAILS, details("another"), details(COMMENT))
     fake.script(DELETE, says(200, {"status": "deleted"}))
     return fake
-
-
-@pytest.fixture
-def provider(fake: FakeBfl, db: Database, clock: SkippingClock) -> Iterator[BflProvider]:
-    made = provider_at(fake.url, db, clock)
-    yield made
-    made.close()
 
 
 def training(folder: Path, pictures: int = 2, **parameters: Any) -> FinetuneTask:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,6 @@ def fake(fake: FakeBfl) -> FakeBfl:
     fake.script(POLL, ready())
     fake.script(PICTURE, sends(image(), "image/png"))
     return fake
-
-
-@pytest.fixture
-def provider(fake: FakeBfl, db: Database, clock: SkippingClock) -> Iterator[BflProvider]:
-    made = provider_at(fake.url, db, clock)
-    yield made
-    made.close()
 
 
 class Album:

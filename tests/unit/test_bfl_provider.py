@@ -32,13 +32,6 @@ def fake(fake: FakeBfl) -> FakeBfl:
     return fake
 
 
-@pytest.fixture
-def provider(fake: FakeBfl, db: Database, clock: SkippingClock) -> Iterator[BflProvider]:
-    made = provider_at(fake.url, db, clock)
-    yield made
-    made.close()
-
-
 def failed(provider: BflProvider, task: GenerationTask | None = None) -> APIError:
     with pytest.raises(APIError) as caught:
         provider.generate(task or drawing(), Told())

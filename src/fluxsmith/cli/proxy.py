@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from fluxsmith.proxy import Outcome, Recorder
 
 PORT = 7861  # beside the server's own
-LONGEST_GOODBYE_S = 3  # for requests that are still being answered
 MARKS = {"same": "same", "different": "DIFF", "not sent": "skip"}
 
 app = typer.Typer(help="Record what a client and a server say to each other, and replay it.")
@@ -112,24 +110,14 @@ def replay(
 def _serve(settings: Settings, listener: socket.socket, to: str, recorder: Recorder) -> None:
     import signal
 
-    import uvicorn
-
+    from fluxsmith.cli.serve import run_app
     from fluxsmith.proxy import create_proxy
     from fluxsmith.web.middleware import KnownHosts
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     guarded = KnownHosts(create_proxy(to, recorder), settings)
-    config = uvicorn.Config(
-        guarded,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=LONGEST_GOODBYE_S,
-    )
-    typer.echo(f"{settings.url} leads to {to}; recording in {recorder.path} (Ctrl-C ends it)")
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn ends in order, then raises the signal again
-        uvicorn.Server(config).run(sockets=[listener])
+    says = f"{settings.url} leads to {to}; recording in {recorder.path} (Ctrl-C ends it)"
+    run_app(guarded, listener, says, own_headers=False)
 
 
 def _key_for(settings: Settings, to: str) -> str | None:

@@ -13,7 +13,11 @@ import typer
 from fluxsmith.errors import ConfigError, ConflictError
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from fluxsmith.config.settings import Settings
+    from fluxsmith.container import ServiceContainer
+    from fluxsmith.worker.supervisor import Supervisor
 
 LONGEST_GOODBYE_S = 3  # for requests that are still being answered
 
@@ -24,13 +28,15 @@ def serve(
 ) -> None:
     """Serve the studio and the API, with a worker. Ctrl-C ends it; jobs go on at the next start."""
     from fluxsmith.cli.session import load_settings
+    from fluxsmith.container import ServiceContainer
     from fluxsmith.worker.folder_locks import lock_for_server
+    from fluxsmith.worker.supervisor import Supervisor
 
     settings = load_settings(quiet=False, host=host, port=port)
     lock = lock_for_server(settings.data_dir)
     try:
         with listen(settings) as listener:
-            _serve(settings, listener)
+            run_server(ServiceContainer(settings), Supervisor(settings), listener)
     finally:
         lock.release()
 
@@ -72,31 +78,44 @@ def _no_port(settings: Settings, error: OSError, port_is: str) -> ConflictError 
     )
 
 
-def _serve(settings: Settings, listener: socket.socket) -> None:
-    import uvicorn
-
-    from fluxsmith.container import ServiceContainer
+def run_server(container: ServiceContainer, supervisor: Supervisor, listener: socket.socket) -> None:
+    """Serve the studio and the API until a signal ends it, with the supervisor's worker; ends both."""
     from fluxsmith.web.app import create_app
-    from fluxsmith.worker.supervisor import Supervisor
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is below is ended, too
+    try:
+        container.db.check()  # migrated before the worker opens it
+        supervisor.start()
+        run_app(create_app(container), listener, f"fluxsmith is at {container.settings.url} (Ctrl-C ends it)")
+    finally:
+        supervisor.stop()
+        container.close()
+
+
+def run_app(app: ASGIApp, listener: socket.socket, says: str, *, own_headers: bool = True) -> None:
+    """Answer at a socket until a signal ends it.
+
+    Args:
+        app: what answers.
+        listener: where.
+        says: the line for people that is printed once it is heard.
+        own_headers: whether the web server adds its name and the date to answers.
+    """
+    import uvicorn
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                typer.echo(f"fluxsmith is at {settings.url} (Ctrl-C ends it)")
+                typer.echo(says)
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is below is ended, too
-    container = ServiceContainer(settings)
-    supervisor = Supervisor(settings)
-    try:
-        container.db.check()  # migrated before the worker opens it
-        supervisor.start()
-        app = create_app(container)
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, timeout_graceful_shutdown=LONGEST_GOODBYE_S
-        )
-        with contextlib.suppress(KeyboardInterrupt):  # uvicorn ends in order, then raises the signal again
-            Server(config).run(sockets=[listener])
-    finally:
-        supervisor.stop()
-        container.close()
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=own_headers,
+        date_header=own_headers,
+        timeout_graceful_shutdown=LONGEST_GOODBYE_S,
+    )
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn ends in order, then raises the signal again
+        Server(config).run(sockets=[listener])

@@ -217,7 +217,7 @@ class FinetunePage(BaseUI):
     def on_set(self, dataset_id: str | None, base: str) -> Updates:
         """Say what in the chosen set would harm a LoRA of the chosen model."""
         if not dataset_id:
-            return {self.advice: ""}
+            return {}
         verdicts = self.container.finetuning.check_pictures(self.actor(), dataset_id, base)
         return {self.advice: finetune_view.advice(dataset_id, verdicts)}
 
